@@ -1,0 +1,1 @@
+"""Distributed hyperparameter tuning of PyTorch models, with a ranking you can trust."""

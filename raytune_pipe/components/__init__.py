@@ -1,0 +1,1 @@
+"""Everything that `kind:` can name, one module per family."""

@@ -1,0 +1,1 @@
+"""Decisions of ASHA, population-based training and the rest: pure, seeded, replayable."""

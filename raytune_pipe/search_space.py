@@ -1,0 +1,377 @@
+"""The search space: distributions on their declared scales, and what they belong to."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from raytune_pipe.base import Component, Value
+
+Values = Mapping[str, Value]
+"""Hyperparameter values by dotted name; a name that is absent or None does not apply."""
+
+
+class Uniform(Component):
+    """Real numbers between two bounds, evenly on a linear scale."""
+
+    kind: Literal["uniform"] = "uniform"
+    low: float
+    """Smallest value."""
+    high: float
+    """Largest value."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_range(self.low, self.high)
+        return self
+
+    def from_unit(self, unit: float) -> float:
+        """Map a unit in [0, 1] to a value; never leaves the bounds."""
+        return _clamp(self.low + unit * (self.high - self.low), self.low, self.high)
+
+    def to_unit(self, value: Value) -> float:
+        """Map a value to [0, 1] on the declared scale."""
+        return (_number(value) - self.low) / (self.high - self.low)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the value lies in the space."""
+        return _is_number(value) and self.low <= _number(value) <= self.high
+
+    def step(self, value: Value, size: float) -> float:
+        """The value moved by ``size`` units (signed), held at the bounds."""
+        return self.from_unit(_clamp(self.to_unit(value) + size, 0.0, 1.0))
+
+
+class LogUniform(Component):
+    """Real numbers between two bounds above zero, evenly on a logarithmic scale."""
+
+    kind: Literal["log_uniform"] = "log_uniform"
+    low: float
+    """Smallest value, above 0."""
+    high: float
+    """Largest value."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_range(self.low, self.high)
+        _require_above_zero(self.low)
+        return self
+
+    def from_unit(self, unit: float) -> float:
+        """Map a unit in [0, 1] to a value; never leaves the bounds."""
+        log_low, log_high = math.log(self.low), math.log(self.high)
+        return _clamp(math.exp(log_low + unit * (log_high - log_low)), self.low, self.high)
+
+    def to_unit(self, value: Value) -> float:
+        """Map a value to [0, 1] on the declared scale."""
+        return math.log(_number(value) / self.low) / math.log(self.high / self.low)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the value lies in the space."""
+        return _is_number(value) and self.low <= _number(value) <= self.high
+
+    def step(self, value: Value, size: float) -> float:
+        """The value moved by ``size`` units (signed), held at the bounds."""
+        return self.from_unit(_clamp(self.to_unit(value) + size, 0.0, 1.0))
+
+
+class IntUniform(Component):
+    """Whole numbers between two bounds (both included), evenly on a linear scale."""
+
+    kind: Literal["int_uniform"] = "int_uniform"
+    low: int
+    """Smallest value."""
+    high: int
+    """Largest value."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_range(self.low, self.high)
+        return self
+
+    def from_unit(self, unit: float) -> int:
+        """Map a unit in [0, 1] to a value: every integer owns an equal part of it."""
+        cells = self.high - self.low + 1
+        return self.low + min(int(unit * cells), cells - 1)
+
+    def to_unit(self, value: Value) -> float:
+        """Map a value to the middle of its part of the unit interval."""
+        return (_number(value) - self.low + 0.5) / (self.high - self.low + 1)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the value lies in the space."""
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
+
+    def step(self, value: Value, size: float) -> int:
+        """The value moved by ``size`` units (signed), by one at least, held at the bounds."""
+        return _step_integer(self, value, size)
+
+
+class LogIntUniform(Component):
+    """Whole numbers between two bounds (both included), evenly on a logarithmic scale."""
+
+    kind: Literal["log_int_uniform"] = "log_int_uniform"
+    low: int
+    """Smallest value, at least 1."""
+    high: int
+    """Largest value."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_range(self.low, self.high)
+        _require_above_zero(self.low)
+        return self
+
+    def _edges(self) -> tuple[float, float]:
+        return math.log(self.low - 0.5), math.log(self.high + 0.5)
+
+    def from_unit(self, unit: float) -> int:
+        """Map a unit in [0, 1] to a value: integers own parts as wide as on the log scale."""
+        log_low, log_high = self._edges()
+        nearest = math.floor(math.exp(log_low + unit * (log_high - log_low)) + 0.5)
+        return int(_clamp(nearest, self.low, self.high))
+
+    def to_unit(self, value: Value) -> float:
+        """Map a value to [0, 1] on the declared scale."""
+        log_low, log_high = self._edges()
+        return (math.log(_number(value)) - log_low) / (log_high - log_low)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the value lies in the space."""
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
+
+    def step(self, value: Value, size: float) -> int:
+        """The value moved by ``size`` units (signed), by one at least, held at the bounds."""
+        return _step_integer(self, value, size)
+
+
+class Choice(Component):
+    """One of several options: scalars, or whole components told apart by their ``kind``.
+
+    Options that are all numbers are ordered by size, whatever their order in the file; all others
+    have no order.
+    """
+
+    kind: Literal["choice"] = "choice"
+    options: Annotated[tuple[Any, ...], Field(min_length=2)]
+    """The options: two or more, all different."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for option in self.options:
+            if isinstance(option, dict):
+                if not isinstance(option.get("kind"), str):
+                    raise ValueError(
+                        f"an option that is a component must name its kind, but got {option}"
+                    )
+            elif not isinstance(option, bool | int | float | str):
+                raise ValueError(f"an option must be a scalar or a component, but got {option!r}")
+        if len({isinstance(option, dict) for option in self.options}) > 1:
+            raise ValueError("options must be all scalars or all components, but got both")
+        labels = [(type(label) is bool, label) for label in self.labels]
+        if len(set(labels)) < len(labels):
+            what = "kinds" if self.of_components else "values"
+            raise ValueError(f"options must have distinct {what}, but got {list(self.labels)}")
+        return self
+
+    @property
+    def of_components(self) -> bool:
+        """Whether the options are whole components."""
+        return isinstance(self.options[0], dict)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the options are all numbers and so have an order."""
+        return all(_is_number(option) for option in self.options)
+
+    @property
+    def labels(self) -> tuple[Value, ...]:
+        """The options as hyperparameter values, in order; a component is named by its kind."""
+        if self.of_components:
+            return tuple(option["kind"] for option in self.options)
+        return tuple(sorted(self.options)) if self.ordered else self.options
+
+    def option(self, label: Value) -> Any:
+        """The option of that label, as it stands in the file."""
+        if not self.of_components:
+            return label
+        return next(option for option in self.options if option["kind"] == label)
+
+    def from_unit(self, unit: float) -> Value:
+        """Map a unit in [0, 1] to a label: every option owns an equal part of the unit interval."""
+        labels = self.labels
+        return labels[min(int(unit * len(labels)), len(labels) - 1)]
+
+    def to_unit(self, value: Value) -> float:
+        """Map a label to the middle of its part of the unit interval."""
+        return (self._index(value) + 0.5) / len(self.options)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the value is one of the labels."""
+        return any(value == label and _same_kind(value, label) for label in self.labels)
+
+    def step(self, value: Value, size: float) -> Value:
+        """The neighbour of an ordered option in the direction of ``size``; others stay."""
+        if not self.ordered:
+            return value
+        index = self._index(value) + (1 if size > 0 else -1)
+        return self.labels[int(_clamp(index, 0, len(self.options) - 1))]
+
+    def _index(self, value: Value) -> int:
+        for index, label in enumerate(self.labels):
+            if value == label and _same_kind(value, label):
+                return index
+        raise ValueError(f"must be one of {list(self.labels)}, but got {value!r}")
+
+
+Distribution = Annotated[
+    Uniform | LogUniform | IntUniform | LogIntUniform | Choice, Field(discriminator="kind")
+]
+DISTRIBUTION: TypeAdapter[Distribution] = TypeAdapter(Distribution)
+
+
+class Condition(NamedTuple):
+    """A hyperparameter applies only where its parent has one of these values."""
+
+    parent: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A searched hyperparameter: its dotted name, its distribution and when it applies."""
+
+    name: str
+    distribution: Distribution
+    condition: Condition | None = None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for JSON; the inverse of `from_mapping`."""
+        mapping: dict[str, Any] = {
+            "name": self.name,
+            "distribution": self.distribution.model_dump(mode="json"),
+        }
+        if self.condition:
+            mapping["when"] = {self.condition.parent: list(self.condition.values)}
+        return mapping
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Rebuild from plain values."""
+        condition = None
+        for parent, values in mapping.get("when", {}).items():
+            condition = Condition(parent, tuple(values))
+        distribution = DISTRIBUTION.validate_python(mapping["distribution"], strict=False)
+        return cls(mapping["name"], distribution, condition)
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The searched hyperparameters, parents before the ones they condition."""
+
+    hyperparameters: tuple[Hyperparameter, ...]
+
+    def __iter__(self) -> Iterator[Hyperparameter]:
+        return iter(self.hyperparameters)
+
+    def __len__(self) -> int:
+        return len(self.hyperparameters)
+
+    def __getitem__(self, name: str) -> Hyperparameter:
+        for hyperparameter in self.hyperparameters:
+            if hyperparameter.name == name:
+                return hyperparameter
+        raise KeyError(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The dotted names, in order."""
+        return tuple(hyperparameter.name for hyperparameter in self.hyperparameters)
+
+    def from_units(self, units: Mapping[str, float]) -> dict[str, Value]:
+        """Values from one unit per name; a hyperparameter that does not apply is None."""
+        values: dict[str, Value] = {}
+        for hyperparameter in self.hyperparameters:
+            applies = self.is_active(hyperparameter.name, values)
+            unit = units[hyperparameter.name]
+            values[hyperparameter.name] = (
+                hyperparameter.distribution.from_unit(unit) if applies else None
+            )
+        return values
+
+    def to_units(self, values: Values) -> dict[str, float]:
+        """Units by name on the declared scales; NaN where a hyperparameter does not apply."""
+        units = {}
+        for hyperparameter in self.hyperparameters:
+            value = values.get(hyperparameter.name)
+            to_unit = hyperparameter.distribution.to_unit
+            units[hyperparameter.name] = math.nan if value is None else to_unit(value)
+        return units
+
+    def is_active(self, name: str, values: Values) -> bool:
+        """Whether the hyperparameter applies, given its parent's value."""
+        condition = self[name].condition
+        return condition is None or values.get(condition.parent) in condition.values
+
+    def contains(self, values: Values) -> bool:
+        """Whether every hyperparameter that applies lies in its range, and no other has a value."""
+        return all(
+            hyperparameter.distribution.contains(values.get(hyperparameter.name))
+            if self.is_active(hyperparameter.name, values)
+            else values.get(hyperparameter.name) is None
+            for hyperparameter in self.hyperparameters
+        )
+
+    def to_mappings(self) -> list[dict[str, Any]]:
+        """Plain values for JSON; the inverse of `from_mappings`."""
+        return [hyperparameter.to_mapping() for hyperparameter in self.hyperparameters]
+
+    @classmethod
+    def from_mappings(cls, mappings: list[dict[str, Any]]) -> Self:
+        """Rebuild from plain values."""
+        return cls(tuple(Hyperparameter.from_mapping(mapping) for mapping in mappings))
+
+
+def _require_range(low: float, high: float) -> None:
+    if not low < high:
+        raise ValueError(f"low must be below high, but got low {low} and high {high}")
+
+
+def _require_above_zero(low: float) -> None:
+    if not low > 0:
+        raise ValueError(f"low must be above 0 on a log scale, but got {low}")
+
+
+def _step_integer(distribution: IntUniform | LogIntUniform, value: Value, size: float) -> int:
+    moved = distribution.from_unit(_clamp(distribution.to_unit(value) + size, 0.0, 1.0))
+    if moved == value:
+        moved += 1 if size > 0 else -1
+    return int(_clamp(moved, distribution.low, distribution.high))
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    return max(low, min(high, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: Value) -> float:
+    if not _is_number(value):
+        raise ValueError(f"must be a number, but got {value!r}")
+    return value  # type: ignore[return-value]  # narrowed by _is_number
+
+
+def _same_kind(left: Value, right: Value) -> bool:
+    return isinstance(left, bool) == isinstance(right, bool)

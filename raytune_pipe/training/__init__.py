@@ -1,0 +1,1 @@
+"""One trial, without Ray: the loop, its checkpoints, its probes, its seeding."""

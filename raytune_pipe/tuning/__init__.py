@@ -1,0 +1,1 @@
+"""Many trials on Ray: runner, trainable, scheduler adapter, cluster."""
