@@ -1,0 +1,55 @@
+"""Files that are either whole or absent, and storage errors a user can act on."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from typing import BinaryIO
+
+from raytune_pipe.base import ResultsError
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an operating system error into a `ResultsError` that names the file and the reason."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (ENOSPC, EDQUOT):
+            reason += f" ({_free_bytes(path):,} bytes free); free some and run again"
+        raise ResultsError(f"{path}: the file must be accessible, but got: {reason}") from error
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace a file as a whole: readers see the old one or the new one, also after a crash.
+
+    ``write`` fills a temporary file whose leading dot hides it from readers of the folder.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            flush_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def flush_folder(path: Path) -> None:
+    """Flush a folder's entries to disk, so that a new name in it outlives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_bytes(path: Path) -> int:
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    return shutil.disk_usage(nearest).free

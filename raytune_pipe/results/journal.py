@@ -1,0 +1,163 @@
+"""The journal: an append-only file of checksummed events, from which all else is derived.
+
+A line is ``<length> <crc32> <json>`` and a newline: the length of the JSON in bytes, and the
+CRC32 (eight hexadecimal digits) of all the JSON from the start of the file to the end of the
+line, so that a line which is changed, missing or out of place does not fit. Events are numbered by
+line, from 1.
+
+A file that ends before a stated length has a torn tail: a write that was cut off before anyone
+was told that it is on disk. Anything else that does not fit is damage.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+from zlib import crc32
+
+from raytune_pipe.base import ResultsError
+from raytune_pipe.results.encoding import decode, encode
+from raytune_pipe.results.events import Event
+from raytune_pipe.results.files import flush_folder, storage_errors
+
+Listener = Callable[[Event], object]
+"""Called with every event once it is on disk."""
+
+_TORN_LINE = re.compile(rb"(?P<length>[1-9]\d*)( [0-9a-f]{0,7}| [0-9a-f]{8}( (?P<json>.*))?)?")
+
+
+class JournalReader:
+    """Iterates over the events of a journal once, and tells where it stands.
+
+    Raises:
+        ResultsError: the journal cannot be read, or is damaged; with the offset in bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = 0
+        """Events read so far."""
+        self.offset = 0
+        """Where the last one ends, in bytes."""
+        self.checksum = 0
+        """The CRC32 up to there."""
+        self.torn_bytes = 0
+        """The length of a torn tail, known once all events are read."""
+
+    def __iter__(self) -> Iterator[Event]:
+        with storage_errors(self.path), self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n") and _is_torn(line):
+                    self.torn_bytes = len(line)
+                    return
+                yield self._event(line)
+
+    def _event(self, line: bytes) -> Event:
+        payload = line[:-1].split(b" ", 2)[-1]
+        checksum = crc32(payload, self.checksum)
+        if line != _line(payload, checksum):
+            raise ResultsError(
+                f"{self.path}: event {self.number + 1} at byte {self.offset} must fit its length "
+                "and its checksum, but it does not: the file is damaged; restore it from a copy"
+            )
+        self.number += 1
+        self.offset += len(line)
+        self.checksum = checksum
+        return decode(payload)
+
+
+def read_events(path: Path) -> JournalReader:
+    """The events of a journal, also while it is being written; a torn tail is left out."""
+    return JournalReader(path)
+
+
+class Journal:
+    """Appends events; an append returns once they are on disk.
+
+    Raises:
+        ResultsError: the file cannot be written. After a failed append it takes no more, since
+            what is on disk is unknown until it is opened again.
+    """
+
+    def __init__(self, path: Path, listener: Listener | None = None) -> None:
+        self.path = path
+        self.number = 0
+        """Events in the journal."""
+        self.cut_bytes = 0
+        """The length of the torn tail that was cut off when the journal was opened."""
+        self._checksum = 0
+        self._listener = listener
+        self._descriptor: int | None = None
+
+    @classmethod
+    def create(cls, path: Path, listener: Listener | None = None) -> Self:
+        """Start a new journal; the file must not exist."""
+        journal = cls(path, listener)
+        with storage_errors(path):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+            journal._descriptor = os.open(path, flags, 0o600)
+            flush_folder(path.parent)
+        return journal
+
+    @classmethod
+    def open(cls, path: Path, listener: Listener | None = None) -> Self:
+        """Go on with a journal: its events are read to the listener, a torn tail is cut off."""
+        journal = cls(path, listener)
+        reader = read_events(path)
+        for event in reader:
+            if listener:
+                listener(event)
+        journal.number, journal._checksum = reader.number, reader.checksum
+        journal.cut_bytes = reader.torn_bytes
+        with storage_errors(path):
+            journal._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+            if reader.torn_bytes:
+                os.ftruncate(journal._descriptor, reader.offset)
+                os.fsync(journal._descriptor)
+        return journal
+
+    def append(self, *events: Event) -> None:
+        """Write the events and flush them to disk, all with one flush."""
+        descriptor = self._descriptor
+        if descriptor is None:
+            raise ResultsError(f"{self.path}: the journal must be open, but it was closed")
+        checksum, lines = self._checksum, []
+        for event in events:
+            payload = encode(event)
+            checksum = crc32(payload, checksum)
+            lines.append(_line(payload, checksum))
+        try:
+            with storage_errors(self.path):
+                _write_all(descriptor, b"".join(lines))
+                os.fsync(descriptor)
+        except ResultsError:
+            self.close()
+            raise
+        self._checksum = checksum
+        for event in events:
+            self.number += 1
+            if self._listener:
+                self._listener(event)
+
+    def close(self) -> None:
+        """Take no more events."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _line(payload: bytes, checksum: int) -> bytes:
+    return b"%d %08x %b\n" % (len(payload), checksum, payload)
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a last line without a newline ends before its stated length."""
+    match = _TORN_LINE.fullmatch(line)
+    return match is not None and len(match["json"] or b"") <= int(match["length"])
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,129 @@
+"""The folder of one run: a name that is taken once, the journal, and what is derived from it."""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
+from raytune_pipe.results.events import Event, FileEvent
+from raytune_pipe.results.files import flush_folder, storage_errors, write_atomically
+from raytune_pipe.results.journal import Journal
+from raytune_pipe.results.lock import describe_holder, take_lock
+
+RunState = Literal["running", "finished", "interrupted", "failed"]
+
+JOURNAL = "journal.jsonl"
+STATUS = "status.json"
+CHECKPOINTS = "checkpoints"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class RunDirectory:
+    """The one writer of a run's folder, from `claim` to `close`."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        """The folder of the run, absolute."""
+        self.checkpoints = path / CHECKPOINTS
+        """Where trials write their checkpoints, each in a folder of its own."""
+        self._lock = lock
+        self.checkpoints.mkdir(mode=0o700)
+        self.journal = Journal.create(path / JOURNAL, self._note)
+        """What is appended here is on disk when the append returns."""
+
+    @classmethod
+    def claim(cls, storage: Path, name: str, new: bool = False) -> Self:
+        """Take a name in a storage folder for a new run; with ``new`` the first free
+        ``name-2``, ``name-3``, ... if it is taken.
+
+        Raises:
+            ConfigError: the name is not fit for a folder.
+            NameTakenError: the name is taken.
+            ResultsError: the storage cannot be written.
+        """
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                "name: must be letters, digits, '.', '_' and '-', begin with a letter or a digit "
+                f"and have at most 100 characters, but got {name!r}"
+            )
+        storage = storage.absolute()
+        with storage_errors(storage):
+            storage.mkdir(parents=True, exist_ok=True)
+        path = _make_folder(storage, name, new)
+        lock = take_lock(path)
+        try:
+            with storage_errors(path):
+                return cls(path, lock)
+        except ResultsError:
+            os.close(lock)
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    def _note(self, event: Event) -> None:
+        pass
+
+    def write_file(self, name: str, text: str) -> None:
+        """Write a file of the run as a whole; its hash goes into the journal."""
+        data = text.encode()
+        write_atomically(self.path / name, lambda file: file.write(data))
+        digest = hashlib.sha256(data).hexdigest()
+        self.journal.append(FileEvent(event="file", path=name, sha256=digest, bytes=len(data)))
+
+    def write_status(
+        self, state: RunState, *, exit_code: int | None = None, error: str | None = None
+    ) -> None:
+        """Say in ``status.json`` how the run stands."""
+        status = {
+            "state": state,
+            "exit_code": exit_code,
+            "error": error,
+            "updated": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+        }
+        data = (to_json(status) + "\n").encode()
+        write_atomically(self.path / STATUS, lambda file: file.write(data))
+
+    def publish(self) -> None:
+        """Bring the Parquet tables up to the journal; readers see the old or the new ones."""
+
+    def close(self) -> None:
+        """Let the run go."""
+        self.journal.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _make_folder(storage: Path, name: str, new: bool) -> Path:
+    number = 1
+    while True:
+        path = storage / (name if number == 1 else f"{name}-{number}")
+        with storage_errors(path):
+            try:
+                path.mkdir(mode=0o700)
+                flush_folder(storage)
+                return path
+            except FileExistsError:
+                number += 1
+        if not new:
+            raise NameTakenError(
+                f"{path}: the name must be free, but it is taken (by {describe_holder(path)}); "
+                f"go on with that run: raytune-pipe resume {shlex.quote(str(path))}, "
+                "or choose another name: --name NAME, or take the next free one: --new"
+            )
