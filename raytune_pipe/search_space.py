@@ -12,6 +12,9 @@ from raytune_pipe.base import Component, Value
 Values = Mapping[str, Value]
 """Hyperparameter values by dotted name; a name that is absent or None does not apply."""
 
+_Bound = Annotated[int, Field(ge=-(2**40), le=2**40)]
+"""Whole numbers up to here keep their own part of the unit interval in double precision."""
+
 
 class Uniform(Component):
     """Real numbers between two bounds, evenly on a linear scale."""
@@ -29,7 +32,7 @@ class Uniform(Component):
 
     def from_unit(self, unit: float) -> float:
         """Map a unit in [0, 1] to a value; never leaves the bounds."""
-        return _clamp(self.low + unit * (self.high - self.low), self.low, self.high)
+        return _clamp((1 - unit) * self.low + unit * self.high, self.low, self.high)
 
     def to_unit(self, value: Value) -> float:
         """Map a value to [0, 1] on the declared scale."""
@@ -61,12 +64,15 @@ class LogUniform(Component):
 
     def from_unit(self, unit: float) -> float:
         """Map a unit in [0, 1] to a value; never leaves the bounds."""
-        log_low, log_high = math.log(self.low), math.log(self.high)
-        return _clamp(math.exp(log_low + unit * (log_high - log_low)), self.low, self.high)
+        if unit in (0, 1):  # exp(log(bound)) may miss the bound by a rounding error
+            return self.high if unit else self.low
+        log_value = (1 - unit) * math.log(self.low) + unit * math.log(self.high)
+        return _clamp(math.exp(log_value), self.low, self.high)
 
     def to_unit(self, value: Value) -> float:
         """Map a value to [0, 1] on the declared scale."""
-        return math.log(_number(value) / self.low) / math.log(self.high / self.low)
+        log_low, log_high = math.log(self.low), math.log(self.high)
+        return (math.log(_number(value)) - log_low) / (log_high - log_low)
 
     def contains(self, value: Value) -> bool:
         """Whether the value lies in the space."""
@@ -81,9 +87,9 @@ class IntUniform(Component):
     """Whole numbers between two bounds (both included), evenly on a linear scale."""
 
     kind: Literal["int_uniform"] = "int_uniform"
-    low: int
+    low: _Bound
     """Smallest value."""
-    high: int
+    high: _Bound
     """Largest value."""
 
     @model_validator(mode="after")
@@ -102,11 +108,7 @@ class IntUniform(Component):
 
     def contains(self, value: Value) -> bool:
         """Whether the value lies in the space."""
-        return (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-        )
+        return _is_whole(value) and self.low <= _number(value) <= self.high
 
     def step(self, value: Value, size: float) -> int:
         """The value moved by ``size`` units (signed), by one at least, held at the bounds."""
@@ -117,9 +119,9 @@ class LogIntUniform(Component):
     """Whole numbers between two bounds (both included), evenly on a logarithmic scale."""
 
     kind: Literal["log_int_uniform"] = "log_int_uniform"
-    low: int
+    low: _Bound
     """Smallest value, at least 1."""
-    high: int
+    high: _Bound
     """Largest value."""
 
     @model_validator(mode="after")
@@ -144,11 +146,7 @@ class LogIntUniform(Component):
 
     def contains(self, value: Value) -> bool:
         """Whether the value lies in the space."""
-        return (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-        )
+        return _is_whole(value) and self.low <= _number(value) <= self.high
 
     def step(self, value: Value, size: float) -> int:
         """The value moved by ``size`` units (signed), by one at least, held at the bounds."""
@@ -176,6 +174,8 @@ class Choice(Component):
                     )
             elif not isinstance(option, bool | int | float | str):
                 raise ValueError(f"an option must be a scalar or a component, but got {option!r}")
+            elif isinstance(option, float) and not math.isfinite(option):
+                raise ValueError(f"an option must be a finite number, but got {option}")
         if len({isinstance(option, dict) for option in self.options}) > 1:
             raise ValueError("options must be all scalars or all components, but got both")
         labels = [(type(label) is bool, label) for label in self.labels]
@@ -255,6 +255,10 @@ class Hyperparameter:
     distribution: Distribution
     condition: Condition | None = None
 
+    def applies(self, values: Values) -> bool:
+        """Whether it applies, given its parent's value among these."""
+        return self.condition is None or values.get(self.condition.parent) in self.condition.values
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON; the inverse of `from_mapping`."""
         mapping: dict[str, Any] = {
@@ -302,11 +306,8 @@ class SearchSpace:
         """Values from one unit per name; a hyperparameter that does not apply is None."""
         values: dict[str, Value] = {}
         for hyperparameter in self.hyperparameters:
-            applies = self.is_active(hyperparameter.name, values)
-            unit = units[hyperparameter.name]
-            values[hyperparameter.name] = (
-                hyperparameter.distribution.from_unit(unit) if applies else None
-            )
+            value = hyperparameter.distribution.from_unit(units[hyperparameter.name])
+            values[hyperparameter.name] = value if hyperparameter.applies(values) else None
         return values
 
     def to_units(self, values: Values) -> dict[str, float]:
@@ -320,14 +321,13 @@ class SearchSpace:
 
     def is_active(self, name: str, values: Values) -> bool:
         """Whether the hyperparameter applies, given its parent's value."""
-        condition = self[name].condition
-        return condition is None or values.get(condition.parent) in condition.values
+        return self[name].applies(values)
 
     def contains(self, values: Values) -> bool:
         """Whether every hyperparameter that applies lies in its range, and no other has a value."""
         return all(
             hyperparameter.distribution.contains(values.get(hyperparameter.name))
-            if self.is_active(hyperparameter.name, values)
+            if hyperparameter.applies(values)
             else values.get(hyperparameter.name) is None
             for hyperparameter in self.hyperparameters
         )
@@ -345,6 +345,8 @@ class SearchSpace:
 def _require_range(low: float, high: float) -> None:
     if not low < high:
         raise ValueError(f"low must be below high, but got low {low} and high {high}")
+    if not math.isfinite(high - low):
+        raise ValueError(f"high - low must be finite, but got low {low} and high {high}")
 
 
 def _require_above_zero(low: float) -> None:
@@ -365,6 +367,11 @@ def _clamp(value: float, low: float, high: float) -> float:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether it is a whole number, also as a float: a field may hold an integer as 3.0."""
+    return _is_number(value) and value == math.floor(value)
 
 
 def _number(value: Value) -> float:
