@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +25,25 @@ class Component(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+
+def members(family: Any) -> tuple[type[Component], ...]:
+    """The classes of a family: of a union, or of the fields of a mapping keyed by kind."""
+    if _is_component(family):
+        annotations = [field.annotation for field in family.model_fields.values()]
+        return tuple(member for each in annotations for member in component_classes(each))
+    return component_classes(family)
+
+
+def component_classes(annotation: Any) -> tuple[type[Component], ...]:
+    """The component classes that an annotation such as ``Cosine | None`` names, in order."""
+    if _is_component(annotation):
+        return (annotation,)
+    return tuple(member for each in get_args(annotation) for member in component_classes(each))
+
+
+def _is_component(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Component)
 
 
 class Mutable:

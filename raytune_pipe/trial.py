@@ -1,0 +1,84 @@
+"""Trial: one training run, fully determined; and its hyperparameters by dotted name."""
+
+from typing import Annotated, Literal
+
+from raytune_pipe.base import (
+    MUTABLE,
+    Component,
+    Count,
+    Mutable,
+    Value,
+    component_classes,
+    to_json,
+)
+from raytune_pipe.components.datasets import Dataset
+from raytune_pipe.components.initializers import HeNormal, Initializer
+from raytune_pipe.components.losses import Loss
+from raytune_pipe.components.models import Model
+from raytune_pipe.components.optimizers import Optimizer
+from raytune_pipe.components.regularizers import Regularizers
+from raytune_pipe.components.schedules import Constant, Schedule
+from raytune_pipe.components.stoppers import Stoppers
+
+
+class Trial(Component):
+    """One training run."""
+
+    dataset: Dataset
+    """What is learned."""
+    model: Model
+    """What learns it."""
+    initializer: Initializer = HeNormal()
+    """How its weights are drawn."""
+    loss: Loss
+    """What is optimized."""
+    optimizer: Optimizer
+    """How it is optimized."""
+    schedule: Schedule = Constant()
+    """How the learning rate changes over the epochs."""
+    regularizers: Regularizers = Regularizers()
+    """Penalties and gradient clipping; those that are absent are off."""
+    stoppers: Stoppers = Stoppers()
+    """When to end before the last epoch."""
+    batch_size: Annotated[Count, MUTABLE] = 64
+    """Samples per optimizer step."""
+    epochs: Count = 20
+    """Planned passes over the training part."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the forward pass; bfloat16 is autocast."""
+    seed: int = 0
+    """Fixes the initial weights, the order of the data and dropout; drawn for each trial of an
+    experiment."""
+
+
+def leaves(component: Component) -> dict[str, Value]:
+    """Every scalar hyperparameter by its dotted name; lists and mappings as compact JSON.
+
+    An optional part that is off has none; a scalar that is not set is None.
+    """
+    values: dict[str, Value] = {}
+    for name, field in type(component).model_fields.items():
+        value = getattr(component, name)
+        if isinstance(value, Component):
+            values |= {f"{name}.{path}": leaf for path, leaf in leaves(value).items()}
+        elif value is None and component_classes(field.annotation):
+            continue
+        elif isinstance(value, list | tuple | dict):
+            values[name] = to_json(value)
+        else:
+            values[name] = value
+    return values
+
+
+def is_mutable(trial: Trial, path: str) -> bool:
+    """Whether the leaf may change while the trial runs; raises KeyError if there is none."""
+    *parents, name = path.split(".")
+    part: Component = trial
+    for parent in parents:
+        part = getattr(part, parent, None)  # type: ignore[assignment]  # told apart below
+        if not isinstance(part, Component):
+            raise KeyError(path)
+    if name not in type(part).model_fields:
+        raise KeyError(path)
+    metadata = type(part).model_fields[name].metadata
+    return any(isinstance(mark, Mutable) for mark in metadata)
