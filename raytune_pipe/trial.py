@@ -2,6 +2,8 @@
 
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from raytune_pipe.base import (
     MUTABLE,
     Component,
@@ -46,7 +48,7 @@ class Trial(Component):
     """Planned passes over the training part."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the forward pass; bfloat16 is autocast."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Fixes the initial weights, the order of the data and dropout; drawn for each trial of an
     experiment."""
 

@@ -56,7 +56,7 @@ class Resnet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels_in, outputs)
-        # 1.2 to 1.6 times faster on the CPU than the default layout.
+        # on a CPU core a step is 1.35 times as fast at 32 x 32 pixels, and as fast at 8 x 8
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
 
     def forward(self, images: Tensor) -> Tensor:
