@@ -1,0 +1,187 @@
+"""Ray Tune on one side, the recorder on the other: decisions become what Ray calls for.
+
+Three small objects that Ray calls back: one hands out the planned trials, one turns reports into
+decisions, one hears of starts and of the loop's steps. Ray holds no checkpoint, knows no metric and
+stops nothing by itself.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.experiment import Experiment as RayExperiment
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search.search_algorithm import SearchAlgorithm
+
+from raytune_pipe.scheduling.decisions import Decision, TrialId
+from raytune_pipe.tuning.assignment import Answer, Failure
+from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.trainable import ANSWER, ASSIGNMENT
+
+
+class Slots:
+    """How many trials may hold a worker at once, and which do."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.taken: set[TrialId] = set()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether another trial may start."""
+        return len(self.taken) < self.count
+
+
+class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
+    """Hands Ray the planned trials under their own ids, no more at a time than there are slots."""
+
+    def __init__(self, recorder: Recorder, slots: Slots, resources: dict[str, float]) -> None:
+        super().__init__()
+        self._recorder = recorder
+        self._slots = slots
+        self._resources = resources
+        self._waiting = deque(recorder.trials)
+        self._experiment: RayExperiment | None = None
+
+    @property
+    def total_samples(self) -> int:
+        """The number of planned trials."""
+        return len(self._recorder.trials)
+
+    def add_configurations(self, experiments: list[RayExperiment]) -> None:
+        """Take what Ray needs to build a trial: the registered trainable and its scratch folder."""
+        self._experiment = experiments[0]
+
+    def next_trial(self) -> RayTrial | None:
+        """The next planned trial, or nothing while all slots are taken."""
+        if not self._waiting or not self._slots.is_free or self._experiment is None:
+            return None
+        trial_id = self._waiting.popleft()
+        self._slots.taken.add(trial_id)
+        return RayTrial(
+            self._experiment.run_identifier,
+            trial_id=trial_id,
+            config={ASSIGNMENT: self._recorder.assignment(trial_id).to_text()},
+            storage=self._experiment.storage,
+            placement_group_factory=PlacementGroupFactory([self._resources]),
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        )
+
+    def is_finished(self) -> bool:
+        """Whether all trials have *ended*: Ray drops its idle workers as soon as this holds."""
+        return self._recorder.is_finished
+
+
+class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
+    """Answers Ray's reports with the recorder's decisions."""
+
+    def __init__(self, recorder: Recorder, slots: Slots) -> None:
+        super().__init__()
+        self._recorder = recorder
+        self._slots = slots
+        self._released: deque[RayTrial] = deque()
+        self._by_id: dict[TrialId, RayTrial] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
+        """Remember the trial; before the first one, have Ray keep a worker per slot alive.
+
+        Ray keeps at most one idle worker where no trial is queued, so at a barrier it kills all the
+        others, a second each. `_actor_cache.increase_max` is its own way to ask for more.
+        """
+        if not self._by_id:
+            cache = tune_controller._actor_cache
+            cache.increase_max(trial.placement_group_factory, by=self._slots.count)
+        self._by_id[trial.trial_id] = trial
+
+    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        """Journal one epoch and do what was decided."""
+        answer = Answer.from_text(result[ANSWER])
+        decisions = self._recorder.on_answer(trial.trial_id, answer)
+        return self._apply(tune_controller, decisions, reporting=trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
+        """Journal that the worker died or raised, and do what that brings about."""
+        self._slots.taken.discard(trial.trial_id)
+        text = Path(trial.error_file).read_text() if trial.error_file else ""
+        decisions = self._recorder.on_failure(trial.trial_id, _worker_failure(text))
+        self._apply(tune_controller, decisions, reporting=None)
+
+    def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: Any) -> None:
+        """Free the slot; the end itself is journaled already."""
+        self._slots.taken.discard(trial.trial_id)
+
+    def on_trial_remove(self, tune_controller: Any, trial: RayTrial) -> None:
+        """Free the slot; the end itself is journaled already."""
+        self._slots.taken.discard(trial.trial_id)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
+        """The trial released longest ago. Pending ones Ray starts by itself."""
+        while self._released and self._released[0].status != RayTrial.PAUSED:
+            self._released.popleft()
+        if not self._released or not self._slots.is_free:
+            return None
+        trial = self._released.popleft()
+        self._slots.taken.add(trial.trial_id)
+        trial.set_config({ASSIGNMENT: self._recorder.assignment(trial.trial_id).to_text()})
+        return trial
+
+    def debug_string(self) -> str:
+        """A line for Ray's own display, which is off."""
+        return "raytune-pipe"
+
+    def _apply(
+        self, tune_controller: Any, decisions: list[Decision], reporting: RayTrial | None
+    ) -> str:
+        """Do what was decided; give Ray's word for the trial whose report this answers."""
+        word: str = TrialScheduler.CONTINUE
+        for decision in decisions:
+            trial = self._by_id[decision.trial]
+            if trial is reporting:
+                word = self._apply_to_reporting(tune_controller, trial, decision)
+            elif decision.action == "stop":
+                tune_controller.stop_trial(trial)
+            elif decision.action in ("go_on", "exploit"):
+                self._released.append(trial)
+        return word
+
+    def _apply_to_reporting(self, tune_controller: Any, trial: RayTrial, decision: Decision) -> str:
+        if decision.action == "stop":
+            return str(TrialScheduler.STOP)
+        if decision.action == "go_on":
+            return str(TrialScheduler.CONTINUE)
+        # Paused, its worker serves another trial. It comes back with an assignment of its own.
+        tune_controller.pause_trial(trial, should_checkpoint=False)
+        self._slots.taken.discard(trial.trial_id)
+        if decision.action == "exploit":
+            self._released.append(trial)
+        return str(TrialScheduler.NOOP)
+
+
+class Loop(Callback):  # type: ignore[misc]  # Ray is not typed
+    """Hears of starts and of every turn of Ray's loop."""
+
+    def __init__(self, recorder: Recorder, on_turn: Callable[[], None]) -> None:
+        self._recorder = recorder
+        self._on_turn = on_turn
+
+    def on_trial_start(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """Journal the first start of a trial."""
+        self._recorder.on_start(trial.trial_id)
+
+    def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
+        """Let the runner publish, or end the run by raising."""
+        self._on_turn()
+
+
+def _worker_failure(text: str) -> Failure:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    died = "ActorDiedError" in text or "actor died" in text.lower()
+    reason = "the worker process died" if died else (lines[-1] if lines else "the worker failed")
+    status = "out_of_memory" if "OutOfMemory" in text else "failed"
+    return Failure(status, reason, text)  # type: ignore[arg-type]  # both are statuses

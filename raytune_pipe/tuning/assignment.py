@@ -1,0 +1,86 @@
+"""What a worker is told to do, and what it answers: small JSON texts, so that Ray copies little."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from raytune_pipe.base import Value, to_json
+from raytune_pipe.results.events import CheckpointReference, Status
+from raytune_pipe.scheduling.decisions import Checkpoint
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A stretch of training: which trial, with what configuration, from which checkpoint."""
+
+    trial_id: str
+    trial: dict[str, Any]
+    """The resolved `Trial`, plain values."""
+    directory: str
+    """The run directory, absolute; checkpoints lie beneath it."""
+    reports: int
+    """How many reports the trial has made so far; they never go back."""
+    milestones: tuple[int, ...]
+    """Epochs at which a decision is possible, so a checkpoint is written."""
+    checkpoint_seconds: float
+    start_from: Checkpoint | None = None
+    device: str = "cpu"
+    threads: int = 1
+
+    def to_text(self) -> str:
+        """JSON; the inverse of `from_text`."""
+        return to_json(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Rebuild from JSON."""
+        mapping = json.loads(text)
+        start_from = mapping["start_from"] and Checkpoint(**mapping["start_from"])
+        milestones = tuple(mapping["milestones"])
+        return cls(**mapping | {"start_from": start_from, "milestones": milestones})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial cannot go on, as its worker saw it."""
+
+    status: Status
+    reason: str
+    """One line."""
+    error: str
+    """The traceback."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One epoch as the worker tells it, or the failure that ended it."""
+
+    number: int = 0
+    epoch: float = 0.0
+    step: int = 0
+    time_s: float = 0.0
+    """Seconds of training so far, as the trainer counts them."""
+    metrics: dict[str, float] | None = None
+    values_in_force: dict[str, Value] | None = None
+    """Every mutable hyperparameter by dotted name, read back from the live trainer."""
+    verdict: str | None = None
+    checkpoint: CheckpointReference | None = None
+    failure: Failure | None = None
+
+    @property
+    def checkpoint_taken(self) -> Checkpoint | None:
+        """The checkpoint of this epoch, as decisions name it."""
+        taken = self.checkpoint
+        return Checkpoint(taken["path"], taken["sha256"]) if taken else None
+
+    def to_text(self) -> str:
+        """JSON (NaN as Python writes it); the inverse of `from_text`."""
+        return to_json(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Rebuild from JSON."""
+        mapping = json.loads(text)
+        if mapping["failure"]:
+            mapping["failure"] = Failure(**mapping["failure"])
+        return cls(**mapping)

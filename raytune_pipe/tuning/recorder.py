@@ -1,0 +1,238 @@
+"""The driver's memory: every event is on disk before anything is done about it.
+
+It folds events into the state of each trial and asks the decision maker; it knows nothing of Ray,
+so tests drive it directly and a replay of the journal can rebuild it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+from raytune_pipe.base import Value
+from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.results.events import DecisionEvent, EndEvent, Event, ReportEvent, Status
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.scheduling.decisions import Checkpoint, Decision, DecisionMaker, Report
+from raytune_pipe.trial import leaves
+from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+
+DIVERGED = ("not_a_number", "divergence")
+"""Verdicts that make a score not a number: the decision maker treats the trial as the worst."""
+
+
+@dataclass
+class TrialState:
+    """Where one trial stands: a fold over its events."""
+
+    values: dict[str, Value]
+    """The searched hyperparameters that must be in force."""
+    epochs: int
+    """The budget, in passes over the data."""
+    reports: int = 0
+    segment: int = 0
+    attempt: int = 0
+    checkpoint: Checkpoint | None = None
+    """What the next stretch of training starts from."""
+    status: Status | None = None
+    """None before the trial has started."""
+
+
+@dataclass
+class Recorder:
+    """Journals what trials do, asks for decisions, journals those, and hands them on."""
+
+    experiment: Experiment
+    run: RunDirectory
+    maker: DecisionMaker
+    device: str = "cpu"
+    listener: Callable[[Event], None] = lambda _event: None
+    trials: dict[str, TrialState] = field(default_factory=dict)
+
+    def add_plan(self, plan: Sequence[PlannedTrial]) -> None:
+        """Journal every planned trial, in one flush, before the first one starts."""
+        events: list[Event] = []
+        for planned in plan:
+            state = TrialState(dict(planned.values), planned.trial.epochs)
+            self.trials[planned.trial_id] = state
+            events.append(
+                {
+                    "event": "plan",
+                    "trial_id": planned.trial_id,
+                    "leaves": leaves(planned.trial),
+                    "values": dict(planned.values),
+                }
+            )
+        self._write(*events)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every planned trial has ended."""
+        return all(state.status not in (None, "running") for state in self.trials.values())
+
+    def assignment(self, trial_id: str) -> Assignment:
+        """What the worker that gets this trial is told."""
+        state = self.trials[trial_id]
+        trial = self.experiment.trial_with(state.values, trial_id)
+        return Assignment(
+            trial_id=trial_id,
+            trial=trial.model_dump(mode="json"),
+            directory=str(self.run.path),
+            reports=state.reports,
+            milestones=self.experiment.scheduler.milestones(trial.epochs),
+            checkpoint_seconds=self.experiment.checkpoint_seconds,
+            start_from=state.checkpoint,
+            device=self.device,
+            threads=max(1, int(self.experiment.resources.cpus)),
+        )
+
+    def on_start(self, trial_id: str) -> None:
+        """Note that a worker has taken the trial up for the first time."""
+        state = self.trials[trial_id]
+        if state.status is not None:
+            return
+        state.status = "running"
+        self._write(
+            {
+                "event": "start",
+                "trial_id": trial_id,
+                "attempt": state.attempt,
+                "start_from": state.checkpoint.path if state.checkpoint else None,
+                "time": time.time(),
+            }
+        )
+
+    def on_answer(self, trial_id: str, answer: Answer) -> list[Decision]:
+        """Journal one epoch, decide, journal the decisions, and return them to be applied.
+
+        The trial itself goes on where no decision names it.
+        """
+        if answer.failure:
+            return self.on_failure(trial_id, answer.failure)
+        state = self.trials[trial_id]
+        mismatch = _mismatch(state.values, answer.values_in_force or {})
+        if mismatch:
+            self._write(
+                {"event": "anomaly", "what": mismatch, "trial_id": trial_id, "time": time.time()}
+            )
+            return self.on_failure(trial_id, Failure("failed", mismatch, error=""))
+        event = self._report_event(trial_id, answer)
+        self._write(event)
+        state.reports = answer.number
+        state.checkpoint = answer.checkpoint_taken or state.checkpoint
+        if answer.verdict == "patience":
+            return self._end(trial_id, "completed", "patience")
+        decisions = self.maker.on_report(_report(event, answer))
+        if answer.epoch >= state.epochs:
+            diverged = event["score"] != event["score"]
+            status: Status = "diverged" if diverged else "completed"
+            return self._end(trial_id, status, answer.verdict or "budget", decisions)
+        return self._settle(trial_id, answer.number, decisions)
+
+    def on_failure(self, trial_id: str, failure: Failure) -> list[Decision]:
+        """End a trial that cannot go on; return the decisions on those it releases."""
+        if self.trials[trial_id].status not in (None, "running"):
+            return []
+        return self._end(trial_id, failure.status, failure.reason, error=failure.error or None)
+
+    def _end(
+        self,
+        trial_id: str,
+        status: Status,
+        reason: str,
+        decisions: Sequence[Decision] = (),
+        error: str | None = None,
+    ) -> list[Decision]:
+        """End a trial for a reason that is not the decision maker's."""
+        self._settle(trial_id, None, decisions)
+        self._write(self._ended(trial_id, status, reason, error))
+        released = self._settle(trial_id, None, self.maker.on_end(trial_id))
+        return [*decisions, Decision(trial_id, "stop"), *released]
+
+    def _settle(
+        self, trial_id: str, number: int | None, decisions: Sequence[Decision]
+    ) -> list[Decision]:
+        """Journal decisions and the ends they mean in one flush, then fold them into the state."""
+        if not decisions:
+            return []
+        event: DecisionEvent = {
+            "event": "decision",
+            "trial_id": trial_id,
+            "report": number,
+            "decisions": [asdict(decision) for decision in decisions],  # type: ignore[misc]
+        }
+        ends = [
+            self._ended(
+                decision.trial,
+                "diverged" if decision.diverged else "stopped_early",
+                "diverged" if decision.diverged else f"rung {decision.rung}",
+            )
+            for decision in decisions
+            if decision.action == "stop"
+        ]
+        self._write(event, *ends)
+        for decision in decisions:
+            if decision.action == "exploit":
+                state = self.trials[decision.trial]
+                state.values = dict(decision.values or {})
+                state.checkpoint = decision.checkpoint
+                state.segment += 1
+        return list(decisions)
+
+    def _ended(
+        self, trial_id: str, status: Status, reason: str, error: str | None = None
+    ) -> EndEvent:
+        self.trials[trial_id].status = status
+        return {
+            "event": "end",
+            "trial_id": trial_id,
+            "status": status,
+            "reason": reason,
+            "error": error,
+            "time": time.time(),
+        }
+
+    def _report_event(self, trial_id: str, answer: Answer) -> ReportEvent:
+        state = self.trials[trial_id]
+        metrics = answer.metrics or {}
+        score = self.experiment.objective.score(metrics)
+        in_force = answer.values_in_force or {}
+        return {
+            "event": "report",
+            "trial_id": trial_id,
+            "report": answer.number,
+            "attempt": state.attempt,
+            "segment": state.segment,
+            "epoch": answer.epoch,
+            "step": answer.step,
+            "time_s": answer.time_s,
+            "score": float("nan") if answer.verdict in DIVERGED else score,
+            "metrics": metrics,
+            "values": {name: in_force.get(name, value) for name, value in state.values.items()},
+            "checkpoint": answer.checkpoint,
+            "verdict": answer.verdict,
+            "time": time.time(),
+        }
+
+    def _write(self, *events: Event) -> None:
+        self.run.journal.append(*events)
+        for event in events:
+            self.listener(event)
+
+
+def _report(event: ReportEvent, answer: Answer) -> Report:
+    return Report(
+        trial=event["trial_id"],
+        number=event["report"],
+        epoch=event["epoch"],
+        score=event["score"],
+        values=event["values"],
+        checkpoint=answer.checkpoint_taken,
+    )
+
+
+def _mismatch(expected: dict[str, Value], in_force: dict[str, Value]) -> str | None:
+    """Say which hyperparameter is not in force as it must be; None where all are."""
+    for name, value in expected.items():
+        if value is not None and name in in_force and in_force[name] != value:
+            return f"{name}: must be {value} in the live trial, but got {in_force[name]}"
+    return None

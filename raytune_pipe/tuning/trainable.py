@@ -1,0 +1,143 @@
+"""The Ray actor that trains: one process serves many trials, one epoch a step."""
+
+import hashlib
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from raytune_pipe.base import TrialError, to_json
+from raytune_pipe.results.events import CheckpointReference
+from raytune_pipe.scheduling.decisions import Checkpoint
+from raytune_pipe.trial import Trial
+from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+
+if TYPE_CHECKING:
+    from raytune_pipe.training.trainer import EpochReport, Trainer
+
+ASSIGNMENT = "assignment"
+ANSWER = "answer"
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
+    """Trains the trial it is assigned, epoch by epoch, and never lets an exception out.
+
+    A failure is an answer like any other: the process, its imports and its data serve the next
+    trial. On a GPU it is raised instead, since a CUDA error can spoil the whole process.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first assignment."""
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another assignment; nothing of the one before survives but the cached data."""
+        self._work = Work(Assignment.from_text(new_config[ASSIGNMENT]))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch."""
+        return {ANSWER: self._work.answer().to_text()}
+
+
+class Work:
+    """One assignment being worked off. Ray is not needed here, so tests call it directly."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        self._reports = assignment.reports
+        self._trainer: Trainer | None = None
+        self._saved_at = time.monotonic()
+
+    def answer(self) -> Answer:
+        """Train one epoch; say what came out, or why nothing did."""
+        try:
+            return self._train()
+        except (Exception, SystemExit) as error:
+            if self.assignment.device != "cpu" and not _is_out_of_memory(error):
+                raise
+            return Answer(failure=_describe(error))
+
+    def _train(self) -> Answer:
+        if self._trainer is None:
+            self._trainer = self._build()
+        report = self._trainer.train_epoch()
+        self._reports += 1
+        return Answer(
+            number=self._reports,
+            epoch=report.epoch,
+            step=report.step,
+            time_s=report.time_s,
+            metrics=report.metrics,
+            values_in_force=report.values_in_force,
+            verdict=report.verdict,
+            checkpoint=self._save(self._trainer) if self._is_save_due(report) else None,
+        )
+
+    def _build(self) -> "Trainer":
+        # Imported here because the driver imports this module too, and torch would cost it seconds.
+        from raytune_pipe.training.trainer import Trainer
+
+        assignment = self.assignment
+        trial = Trial.model_validate_json(to_json(assignment.trial))
+        trainer = Trainer(trial, device=assignment.device, threads=assignment.threads)
+        if assignment.start_from:
+            trainer.load(self._verified(assignment.start_from))
+        return trainer
+
+    def _verified(self, checkpoint: Checkpoint) -> Path:
+        """The path of a checkpoint whose bytes are those that were reported."""
+        path = Path(self.assignment.directory) / checkpoint.path
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != checkpoint.sha256:
+            raise TrialError(
+                f"{path}: must have the SHA-256 {checkpoint['sha256']} that was reported, "
+                f"but got {digest}; the file was changed or is damaged"
+            )
+        return path
+
+    def _is_save_due(self, report: "EpochReport") -> bool:
+        if report.verdict in ("not_a_number", "divergence"):
+            return False
+        assignment = self.assignment
+        waited_s = time.monotonic() - self._saved_at
+        return (
+            report.epoch in assignment.milestones
+            or report.verdict is not None
+            or (self._trainer is not None and self._trainer.done)
+            or waited_s >= assignment.checkpoint_seconds
+        )
+
+    def _save(self, trainer: "Trainer") -> CheckpointReference:
+        relative = Path("checkpoints") / self.assignment.trial_id / f"{self._reports}.pt"
+        path = Path(self.assignment.directory) / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = trainer.save(path)
+        self._saved_at = time.monotonic()
+        return {"path": str(relative), "sha256": digest, "bytes": path.stat().st_size}
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch.OutOfMemoryError is a RuntimeError by name on every backend; the CPU allocator raises a
+    # plain RuntimeError that says so.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+def _describe(error: BaseException) -> Failure:
+    if isinstance(error, SystemExit):
+        reason = f"the trial's code called sys.exit({error.code!r})"
+    else:
+        first = str(error).strip().partition("\n")[0]
+        reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return Failure(
+        status="out_of_memory" if _is_out_of_memory(error) else "failed",
+        reason=reason,
+        error="".join(traceback.format_exception(error)),
+    )
