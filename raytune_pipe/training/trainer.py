@@ -1,0 +1,253 @@
+"""The training loop: one trial, one device, an epoch at a time."""
+
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from raytune_pipe.base import ConfigError, Value
+from raytune_pipe.components.schedules import Progress
+from raytune_pipe.components.task import Data
+from raytune_pipe.training.checkpoints import (
+    Checkpoint,
+    check_fits,
+    load_checkpoint,
+    save_checkpoint,
+)
+from raytune_pipe.training.data import epoch_batches, load_data, to_device
+from raytune_pipe.training.evaluation import (
+    Part,
+    check_metric_names,
+    evaluate,
+    metric_names,
+)
+from raytune_pipe.training.probes import UpdateProbe
+from raytune_pipe.training.seeding import seed_generators, seeded_generator
+from raytune_pipe.trial import Trial, is_mutable, leaves
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch of training came to."""
+
+    epoch: float
+    """Passes over the data that the weights have seen."""
+    step: int
+    """Optimizer updates that the weights have seen."""
+    metrics: dict[str, float]
+    values_in_force: dict[str, Value]
+    """Every mutable hyperparameter by dotted name, read back from the live objects."""
+    verdict: str | None
+    """Why a stop rule wants the trial to end; None to go on."""
+    time_s: float
+    """Seconds trained, the epochs before a checkpoint included."""
+
+
+class Trainer:
+    """Trains one trial.
+
+    Every mutable hyperparameter is set from the trial at the start of each epoch, and the
+    optimizer's rates again before each step: base rate times the schedule's factor. Nothing of the
+    kind ever comes from a checkpoint, so `Trainer(changed_trial).load(donors_checkpoint)` is
+    all there is to an exploit.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        rank: int = 0,
+        world: int = 1,
+        data: Data | None = None,
+    ) -> None:
+        if (rank, world) != (0, 1):
+            raise ConfigError(
+                f"a trial must run as rank 0 of 1, but got rank {rank} of {world};"
+                " set resources.workers to 1"
+            )
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)  # numbers below 1e-38 slow a CPU down tenfold
+        self.trial = trial
+        self.device = torch.device(device)
+        self.data = to_device(data or load_data(trial.dataset), self.device)
+        check_metric_names(self.data.task)
+        self.model = self._initial_model()
+        self.loss = trial.loss.build(self.data.task).to(self.device)
+        self.optimizer = trial.optimizer.build(self.model.parameters())
+        self._penalties = trial.regularizers.hooks("penalty")
+        self._after_backward = trial.regularizers.hooks("after_backward")
+        self._after_step = trial.regularizers.hooks("after_step")
+        self.epoch = 0
+        self.step = 0
+        self.scores: list[float] = []
+        self.time_s = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether all planned epochs are trained."""
+        return self.epoch >= self.trial.epochs
+
+    def train_epoch(self) -> EpochReport:
+        """Train on every sample once, then evaluate on the validation part."""
+        started = time.perf_counter()
+        seed_generators(self.trial.seed, "epoch", self.epoch)
+        metrics = self._train()
+        self.epoch += 1
+        metrics |= self._validate(metrics["train_loss"])
+        metrics["epoch_s"] = time.perf_counter() - started
+        self.time_s += metrics["epoch_s"]
+        self.scores.append(metrics["val_loss"])
+        return EpochReport(
+            epoch=float(self.epoch),
+            step=self.step,
+            metrics=metrics,
+            values_in_force=self._values_in_force(),
+            verdict=self.trial.stoppers.verdict(self.scores),
+            time_s=self.time_s,
+        )
+
+    def evaluate(self, part: Part) -> dict[str, float]:
+        """Metrics of the current weights on a part of the data, the user's own among them."""
+        split = self.data.validation if part == "validation" else self.data.test
+        with self._precision():
+            return evaluate(self.model, split, self.data.task, part)
+
+    def save(self, path: Path) -> str:
+        """Write a checkpoint; returns its SHA-256 (hex)."""
+        checkpoint = Checkpoint(
+            weights=dict(self.model.state_dict()),
+            optimizer=self.trial.optimizer.kind,
+            buffers=self.optimizer.state_dict()["state"],
+            epoch=self.epoch,
+            step=self.step,
+            scores=self.scores,
+            time_s=self.time_s,
+        )
+        return save_checkpoint(path, checkpoint)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint, under this trial's hyperparameters and in its own data order.
+
+        Raises `TrialError`, and changes nothing, where the file is damaged or does not fit.
+        """
+        checkpoint = load_checkpoint(path, self.device)
+        check_fits(checkpoint, self.model, self.trial.optimizer.kind)
+        self.model.load_state_dict(checkpoint.weights)
+        own_rates = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": checkpoint.buffers, "param_groups": own_rates})
+        self.epoch = checkpoint.epoch
+        self.step = checkpoint.step
+        self.scores = checkpoint.scores
+        self.time_s = checkpoint.time_s
+
+    def _initial_model(self) -> nn.Module:
+        seed_generators(self.trial.seed, "model")
+        model = self.trial.model.build(self.data.task)
+        self.trial.initializer.apply(model, seeded_generator(self.trial.seed, "weights"))
+        return model.to(self.device)
+
+    def _train(self) -> dict[str, float]:
+        """One update per batch; the metrics that come of it.
+
+        Nothing in the loop waits for the device: the loss is summed there, and the update is
+        measured on the last step alone.
+        """
+        started = time.perf_counter()
+        self.trial.model.set_rates(self.model)
+        self.trial.loss.set_rates(self.loss)
+        self.model.train()
+        batches = self._batches()
+        loss_sum = torch.zeros((), device=self.device)
+        for index, batch in enumerate(batches):
+            self._set_rates(index, len(batches))
+            loss_sum.add_(self._backward(batch), alpha=len(batch))
+            if batch is batches[-1]:
+                probe = UpdateProbe(self.model)
+            self._update()
+        samples = sum(len(batch) for batch in batches)
+        train_loss = loss_sum.item() / samples  # waits until the device has finished
+        return {
+            "train_loss": train_loss,
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "grad_norm": probe.grad_norm(),
+            "update_ratio": probe.update_ratio(),
+            "samples_per_s": samples / (time.perf_counter() - started),
+        }
+
+    def _batches(self) -> tuple[Tensor, ...]:
+        batches = epoch_batches(
+            self.data.train,
+            self.trial.batch_size,
+            self.trial.seed,
+            self.epoch,
+            skip_single=any(isinstance(module, BATCH_NORMS) for module in self.model.modules()),
+        )
+        self._batch_size = len(batches[0])
+        return batches
+
+    def _set_rates(self, index: int, steps_per_epoch: int) -> None:
+        """Put the optimizer's rates for the next step in force."""
+        progress = Progress(
+            epoch=self.epoch + index / steps_per_epoch,
+            step=self.step,
+            epochs=self.trial.epochs,
+            steps_per_epoch=steps_per_epoch,
+            base_lr=self.trial.optimizer.lr,
+        )
+        self._factors = self.trial.schedule.factors(progress, self.scores)
+        self.trial.optimizer.set_rates(self.optimizer, self._factors)
+
+    def _backward(self, batch: Tensor) -> Tensor:
+        """Gradients of the batch, penalties included; its loss, detached."""
+        inputs = self.data.train.inputs.index_select(0, batch)
+        targets = self.data.train.targets.index_select(0, batch)
+        with self._precision():
+            loss = self.loss(self.model(inputs), targets)
+        for penalty in self._penalties:
+            loss = loss + penalty(self.model)
+        self.optimizer.zero_grad()
+        loss.backward()
+        detached: Tensor = loss.detach()
+        return detached
+
+    def _update(self) -> None:
+        for change_gradients in self._after_backward:
+            change_gradients(self.model)
+        self.optimizer.step()
+        for change_weights in self._after_step:
+            change_weights(self.model)
+        self.step += 1
+
+    def _validate(self, train_loss: float) -> dict[str, float]:
+        """Validation metrics; all NaN once the training loss is not finite."""
+        if math.isfinite(train_loss):
+            return self.evaluate("validation")
+        return dict.fromkeys(metric_names(self.data.task, "validation"), math.nan)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.trial.precision == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _values_in_force(self) -> dict[str, Value]:
+        trial = self.trial
+        live = {
+            "optimizer": trial.optimizer.rates_in_force(self.optimizer, self._factors),
+            "loss": trial.loss.rates_in_force(self.loss),
+            "model": trial.model.rates_in_force(self.model),
+        }
+        values: dict[str, Value] = {"batch_size": self._batch_size}
+        for part, rates in live.items():
+            values |= {f"{part}.{name}": value for name, value in rates.items()}
+        # A regularizer applies its own fields, so the configuration is the live object there.
+        for path, value in leaves(trial.regularizers).items():
+            values[f"regularizers.{path}"] = value
+        return {path: values[path] for path in leaves(trial) if is_mutable(trial, path)}
