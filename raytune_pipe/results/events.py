@@ -14,6 +14,9 @@ Status = Literal[
     "timed_out",
     "interrupted",
 ]
+SCHEMA_VERSION = 1
+"""Rises when a reader of an older version could misread the events or the tables."""
+
 ColumnType = Literal["bool", "int64", "float64", "string"]
 
 

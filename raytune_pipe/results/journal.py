@@ -21,6 +21,9 @@ from raytune_pipe.results.encoding import decode, encode
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.files import flush_folder, storage_errors
 
+JOURNAL = "journal.jsonl"
+"""Its name in a run directory."""
+
 Listener = Callable[[Event], object]
 """Called with every event once it is on disk."""
 

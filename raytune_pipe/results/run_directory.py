@@ -7,19 +7,24 @@ import shlex
 import shutil
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
+from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.events import Event, FileEvent
 from raytune_pipe.results.files import flush_folder, storage_errors, write_atomically
-from raytune_pipe.results.journal import Journal
-from raytune_pipe.results.lock import describe_holder, take_lock
+from raytune_pipe.results.journal import JOURNAL, Journal
+from raytune_pipe.results.lock import take_lock
+from raytune_pipe.results.tables import TableFold
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
 
-JOURNAL = "journal.jsonl"
 STATUS = "status.json"
 CHECKPOINTS = "checkpoints"
 
@@ -35,14 +40,18 @@ class RunDirectory:
         self.checkpoints = path / CHECKPOINTS
         """Where trials write their checkpoints, each in a folder of its own."""
         self._lock = lock
+        self._tables = TableFold()
+        self._stored = CheckpointFold()
+        self._published = 0
         self.checkpoints.mkdir(mode=0o700)
         self.journal = Journal.create(path / JOURNAL, self._note)
         """What is appended here is on disk when the append returns."""
 
     @classmethod
     def claim(cls, storage: Path, name: str, new: bool = False) -> Self:
-        """Take a name in a storage folder for a new run; with ``new`` the first free
-        ``name-2``, ``name-3``, ... if it is taken.
+        """Take a name in a storage folder for a new run.
+
+        With ``new``, a name that is taken gives the first free of ``name-2``, ``name-3``, ...
 
         Raises:
             ConfigError: the name is not fit for a folder.
@@ -68,7 +77,8 @@ class RunDirectory:
             raise
 
     def _note(self, event: Event) -> None:
-        pass
+        self._tables.add(event)
+        self._stored.add(event)
 
     def write_file(self, name: str, text: str) -> None:
         """Write a file of the run as a whole; its hash goes into the journal."""
@@ -84,6 +94,7 @@ class RunDirectory:
         status = {
             "state": state,
             "exit_code": exit_code,
+            "trials": self._tables.counts(),
             "error": error,
             "updated": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         }
@@ -91,7 +102,23 @@ class RunDirectory:
         write_atomically(self.path / STATUS, lambda file: file.write(data))
 
     def publish(self) -> None:
-        """Bring the Parquet tables up to the journal; readers see the old or the new ones."""
+        """Bring the Parquet tables up to the journal; readers see the old or the new ones.
+
+        Does nothing before the journal has an experiment, or when there is nothing new.
+        """
+        number = self.journal.number
+        if self._tables.experiment is None or number == self._published:
+            return
+        for name, table in self._tables.tables()._asdict().items():
+            write_atomically(self.path / f"{name}.parquet", partial(_write_parquet, table))
+        self._published = number
+
+    def collect_garbage(self) -> None:
+        """Delete the checkpoints that nothing refers to any more, see `checkpoints.unneeded`."""
+        for name in self._stored.unneeded():
+            with storage_errors(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
+            self._stored.forget(name)
 
     def close(self) -> None:
         """Let the run go."""
@@ -110,6 +137,10 @@ class RunDirectory:
         self.close()
 
 
+def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
+    pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+
+
 def _make_folder(storage: Path, name: str, new: bool) -> Path:
     number = 1
     while True:
@@ -123,7 +154,7 @@ def _make_folder(storage: Path, name: str, new: bool) -> Path:
                 number += 1
         if not new:
             raise NameTakenError(
-                f"{path}: the name must be free, but it is taken (by {describe_holder(path)}); "
+                f"{path}: the name must be free, but it is taken; "
                 f"go on with that run: raytune-pipe resume {shlex.quote(str(path))}, "
                 "or choose another name: --name NAME, or take the next free one: --new"
             )

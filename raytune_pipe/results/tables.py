@@ -1,0 +1,212 @@
+"""The tables as a fold over events: the same while a run writes them and from its journal."""
+
+from collections import Counter
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from raytune_pipe.base import ResultsError, Value
+from raytune_pipe.results.columns import STANDARD_METRICS
+from raytune_pipe.results.events import (
+    DecisionEvent,
+    Event,
+    ExperimentEvent,
+    ReportEvent,
+    StartEvent,
+    Status,
+)
+from raytune_pipe.results.growing_table import GrowingTable
+from raytune_pipe.results.lineage import as_text, lineage_rows
+from raytune_pipe.results.schema import (
+    file_metadata,
+    lineage_schema,
+    metric_field,
+    metric_names,
+    reports_schema,
+    trials_schema,
+)
+from raytune_pipe.results.trial_state import ReportRow, TrialState, microseconds
+from raytune_pipe.search_space import SearchSpace
+
+
+class Tables(NamedTuple):
+    """The tables of a run."""
+
+    trials: pa.Table
+    reports: pa.Table
+    lineage: pa.Table
+
+
+class TableFold:
+    """Takes the events of a run in order and holds the tables that follow from them."""
+
+    def __init__(self) -> None:
+        self.experiment: ExperimentEvent | None = None
+        self.number = 0
+        """Events taken."""
+        self._space = SearchSpace(())
+        self._text_columns: frozenset[str] = frozenset()
+        self._metrics: set[str] = set()
+        self._trials: dict[str, TrialState] = {}
+        self._reports = GrowingTable(pa.schema([]))
+        self._superseded: set[int] = set()
+        self._lineage = GrowingTable(lineage_schema())
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        self.number += 1
+        if event["event"] == "report":
+            self._add_report(event)
+        elif event["event"] == "decision":
+            self._add_decisions(event)
+        elif event["event"] == "start":
+            self._add_start(event)
+        elif event["event"] == "end":
+            trial = self._trial(event["trial_id"])
+            trial.begun, trial.end = True, event
+        elif event["event"] == "plan":
+            leaves = self._as_columns(event["leaves"])
+            self._trials[event["trial_id"]] = TrialState(event["trial_id"], leaves)
+        elif event["event"] == "experiment":
+            self._add_experiment(event)
+
+    def counts(self) -> dict[Status | Literal["not_started"], int]:
+        """The number of trials by status."""
+        return Counter(
+            trial.status if trial.begun else "not_started" for trial in self._trials.values()
+        )
+
+    def tables(self) -> Tables:
+        """The tables as they stand now.
+
+        Raises:
+            ResultsError: there is no experiment yet.
+        """
+        if self.experiment is None:
+            raise ResultsError(
+                "the journal must begin with its experiment, but it holds none: the launch ended "
+                "before its plan was made; launch again"
+            )
+        schemas = (
+            trials_schema(self.experiment, self._metrics),
+            reports_schema(self.experiment, self._metrics),
+            lineage_schema(),
+        )
+        metadata = file_metadata(self.experiment, self.number)
+        trials, reports, lineage = (schema.with_metadata(metadata) for schema in schemas)
+        all_reports = self._reports.to_table(reports)
+        at_best = self.experiment["objective"]["at"] == "best"
+        return Tables(
+            trials=self._trials_table(trials, all_reports, at_best),
+            reports=self._without_superseded(all_reports),
+            lineage=self._lineage.to_table(lineage),
+        )
+
+    def _trial(self, trial_id: str) -> TrialState:
+        try:
+            return self._trials[trial_id]
+        except KeyError:
+            raise ResultsError(
+                f"event {self.number} must be about a planned trial, but got {trial_id!r}"
+            ) from None
+
+    def _add_experiment(self, event: ExperimentEvent) -> None:
+        self.experiment = event
+        self._space = SearchSpace.from_mappings(event["space"])
+        self._text_columns = frozenset(
+            name for name, column_type in event["columns"].items() if column_type == "string"
+        )
+        self._metrics = set(STANDARD_METRICS)
+        self._reports = GrowingTable(reports_schema(event, self._metrics))
+
+    def _add_start(self, event: StartEvent) -> None:
+        trial = self._trial(event["trial_id"])
+        trial.begun, trial.end = True, None
+        trial.attempts = max(trial.attempts, event["attempt"] + 1)
+        if trial.started_at is None:
+            trial.started_at = event["time"]
+
+    def _add_report(self, event: ReportEvent) -> None:
+        trial = self._trial(event["trial_id"])
+        trial.begun = True
+        trial.attempts = max(trial.attempts, event["attempt"] + 1)
+        for name in event["metrics"].keys() - self._metrics:
+            self._metrics.add(name)
+            self._reports.add_field(metric_field(name))
+        row = ReportRow(len(self._reports), event["attempt"], event["score"])
+        self._reports.append(self._report_row(event, trial))
+        earlier = trial.rows.get(event["report"])
+        if earlier and earlier.attempt > row.attempt:
+            self._superseded.add(row.position)
+            return
+        if earlier:
+            self._superseded.add(earlier.position)
+        trial.rows[event["report"]] = row
+        trial.last = event
+        if event["checkpoint"]:
+            trial.last_with_checkpoint = event
+
+    def _report_row(self, event: ReportEvent, trial: TrialState) -> dict[str, Any]:
+        checkpoint = event["checkpoint"]
+        return {
+            **trial.leaves,
+            **self._as_columns(event["values"]),
+            **event["metrics"],
+            **{name: event[name] for name in _COPIED},  # type: ignore[literal-required]
+            "checkpoint": checkpoint and checkpoint["path"],
+            "checkpoint_sha256": checkpoint and checkpoint["sha256"],
+            "reported_at": microseconds(event["time"]),
+        }
+
+    def _add_decisions(self, event: DecisionEvent) -> None:
+        for decision in event["decisions"]:
+            trial = self._trial(decision["trial"])
+            if decision["rung"] is not None:
+                trial.rung = decision["rung"]
+            if decision["bracket"] is not None:
+                trial.bracket = decision["bracket"]
+            if decision["action"] != "wait":
+                for row in lineage_rows(decision, trial.last, self._space):
+                    self._lineage.append(row)
+
+    def _as_columns(self, values: dict[str, Value]) -> dict[str, Value]:
+        return {
+            name: as_text(value) if name in self._text_columns else value
+            for name, value in values.items()
+        }
+
+    def _without_superseded(self, reports: pa.Table) -> pa.Table:
+        if not self._superseded:
+            return reports
+        kept = [index for index in range(len(reports)) if index not in self._superseded]
+        return reports.take(pa.array(kept, pa.int64()))
+
+    def _trials_table(self, schema: pa.Schema, reports: pa.Table, at_best: bool) -> pa.Table:
+        """One row for each trial that has begun, with the metrics of its scored report."""
+        rows, scored = [], []
+        for trial in self._trials.values():
+            if trial.begun:
+                report = trial.scored_row(at_best)
+                scored.append(report and report.position)
+                values = self._as_columns(trial.last["values"]) if trial.last else {}
+                rows.append(trial.row(values, report and report.score))
+        table = pa.Table.from_pylist(rows, schema=schema)
+        names = metric_names(self._metrics)
+        metrics = reports.select(names).take(pa.array(scored, pa.int64()))
+        for name in names:
+            position = schema.get_field_index(name)
+            table = table.set_column(position, schema.field(name), metrics.column(name))
+        return table
+
+
+_COPIED = (
+    "trial_id",
+    "report",
+    "attempt",
+    "segment",
+    "epoch",
+    "step",
+    "time_s",
+    "score",
+    "verdict",
+)
