@@ -1,0 +1,184 @@
+"""Whole launches on an embedded local Ray: what a user sees, and what is on disk afterwards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from raytune_pipe import launch, load_experiment, read_results
+from raytune_pipe.results.journal import read_events
+from raytune_pipe.results.reading import Results
+from raytune_pipe.search_space import SearchSpace
+from raytune_pipe.tuning.runner import Outcome
+
+pytestmark = pytest.mark.ray
+
+MLP = """
+name: run
+trial:
+  dataset: {kind: imported, target: "poison:data"}
+  model: {kind: mlp, widths: [8]}
+  loss: {kind: cross_entropy}
+  optimizer: {kind: sgd, lr: 0.05, momentum: 0.9}
+  epochs: 4
+  batch_size: 16
+search_space:
+  optimizer.lr: {kind: log_uniform, low: 1e-3, high: 1.0}
+  batch_size: {kind: choice, options: [8, 16, 32]}
+"""
+
+
+def run(
+    tmp_path: Path, text: str, overrides: Sequence[str] = (), new: bool = False
+) -> tuple[Outcome, Results]:
+    """Launch an experiment written as YAML; read what it left."""
+    file = tmp_path / "experiment.yaml"
+    file.write_text(text)
+    storage = f"storage={tmp_path / 'results'}"
+    experiment = load_experiment(file, [storage, *overrides], allow_imports=["poison"])
+    outcome = launch(experiment, new=new)
+    return outcome, read_results(outcome.path)
+
+
+def inside(space: SearchSpace, rows: pd.DataFrame) -> bool:
+    """Whether every row's hyperparameters lie in the declared space."""
+    return all(
+        hyperparameter.distribution.contains(value)
+        for hyperparameter in space
+        for value in rows[hyperparameter.name].tolist()
+    )
+
+
+@pytest.mark.usefixtures("local_ray")
+class TestLaunch:
+    def test_random_search_completes_every_trial(self, tmp_path: Path) -> None:
+        outcome, results = run(tmp_path, MLP + "trials: 4\n")
+        assert (outcome.state, outcome.exit_code) == ("finished", 0)
+        assert results.trials["status"].tolist() == ["completed"] * 4
+        assert len(results.reports) == 4 * 4
+        assert not results.reports.duplicated(["trial_id", "report"]).any()
+        assert inside(results.space, results.reports)
+        assert json.loads((outcome.path / "status.json").read_text())["state"] == "finished"
+
+    def test_asha_stops_trials_at_rungs(self, tmp_path: Path) -> None:
+        scheduler = "scheduler={kind: asha, grace_epochs: 1, reduction_factor: 2}"
+        _, results = run(tmp_path, MLP + "trials: 8\n", [scheduler])
+        stopped = results.trials[results.trials["status"] == "stopped_early"]
+        assert len(stopped) > 0
+        assert set(stopped["reports"]) <= {1, 2}
+        stops = results.lineage[results.lineage["operation"] == "stop"]
+        assert sorted(stops["trial_id"]) == sorted(stopped["trial_id"])
+        assert (stops["score"] > stops["cutoff"]).all()
+
+    def test_pbt_copies_the_best_and_stays_in_its_space(self, tmp_path: Path) -> None:
+        scheduler = "scheduler={kind: pbt, interval_epochs: 1, quantile: 0.5}"
+        _, results = run(tmp_path, MLP + "trials: 4\n", [scheduler])
+        assert results.trials["status"].tolist() == ["completed"] * 4
+        assert len(results.reports) == 4 * 4
+        assert inside(results.space, results.reports)
+        assert results.trials["segments"].sum() == 4 + 2 * 3  # two members copy at three barriers
+        copies = results.lineage[results.lineage["donor"].notna()]
+        assert copies["trial_id"].nunique() > 0
+        for copy in copies.itertuples():
+            donor = results.reports.query(
+                "trial_id == @copy.donor and report == @copy.donor_report"
+            )
+            assert donor["checkpoint_sha256"].tolist() == [copy.checkpoint_sha256]
+
+    def test_poisoned_trials_end_each_with_its_own_status(self, tmp_path: Path) -> None:
+        text = MLP.replace("{kind: mlp, widths: [8]}", '{kind: imported, target: "poison:Healthy"}')
+        targets = ["Healthy", "Raises", "TurnsNan", "Silent", "Exits", "Killed"]
+        options = ", ".join(f'"poison:{target}"' for target in targets)
+        text = text[: text.index("search_space:")] + (
+            f"search_space:\n  model.target: {{kind: choice, options: [{options}]}}\n"
+            "searcher: {kind: grid}\ntrials: 6\n"
+        )
+        outcome, results = run(tmp_path, text)
+        assert outcome.exit_code == 0
+        rows = results.trials.set_index("model.target")[["status", "reason"]]
+        ends = {target: tuple(rows.loc[f"poison:{target}"]) for target in targets}
+        assert ends["Healthy"] == ("completed", "budget")
+        assert ends["Raises"] == ("failed", "ValueError: cannot digest (16, 4)")
+        assert ends["TurnsNan"] == ("diverged", "diverged")
+        assert ends["Silent"][0] == "failed"
+        assert "confidence" in ends["Silent"][1]
+        assert ends["Exits"] == ("failed", "the trial's code called sys.exit(3)")
+        assert ends["Killed"] == ("failed", "the worker process died")
+
+    def test_synchronous_pbt_goes_on_past_a_raising_and_a_nan_member(self, tmp_path: Path) -> None:
+        text = MLP.replace("{kind: mlp, widths: [8]}", '{kind: imported, target: "poison:Fragile"}')
+        text = text.replace("low: 1e-3, high: 1.0", "low: 1e-3, high: 1e6")
+        scheduler = "scheduler={kind: pbt, interval_epochs: 1, quantile: 0.25}"
+        _, results = run(tmp_path, text + "trials: 6\nseed: 3\n", [scheduler])
+        statuses = results.trials["status"].value_counts().to_dict()
+        assert statuses.get("failed", 0) >= 1
+        assert statuses.get("completed", 0) >= 4
+        nan_members = set(results.reports[results.reports["val_loss"].isna()]["trial_id"])
+        assert nan_members
+        replaced = results.lineage[results.lineage["donor"].notna()]["trial_id"]
+        assert nan_members <= set(replaced)
+
+    def test_the_plan_is_the_same_whatever_the_concurrency(self, tmp_path: Path) -> None:
+        plans = []
+        for concurrent in (1, 2):
+            outcome, _ = run(
+                tmp_path,
+                MLP + "trials: 4\n",
+                [f"resources.max_concurrent={concurrent}", "epochs=1"],
+                new=True,
+            )
+            events = read_events(outcome.path / "journal.jsonl")
+            plans.append([event for event in events if event["event"] == "plan"])
+        assert plans[0] == plans[1]
+
+
+def command(tmp_path: Path, *arguments: str) -> list[str]:
+    """The command line that launches a file in `tmp_path`."""
+    file = tmp_path / "experiment.yaml"
+    program = [sys.executable, "-m", "raytune_pipe", "launch", str(file)]
+    return [*program, "--set", f"storage={tmp_path / 'results'}", *arguments]
+
+
+DIGITS = MLP.replace('{kind: imported, target: "poison:data"}', "{kind: digits}")
+
+
+@pytest.mark.slow
+def test_ctrl_c_publishes_and_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text(DIGITS + "trials: 4\n")
+    process = subprocess.Popen(
+        command(tmp_path, "--set", "epochs=10000"), stderr=subprocess.PIPE, text=True
+    )
+    journal = tmp_path / "results" / "run" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and '"event":"report"' in journal.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "resume" in stderr
+    results = read_results(tmp_path / "results" / "run")
+    assert "interrupted" in set(results.trials["status"])
+    assert len(results.reports) > 0
+
+
+@pytest.mark.slow
+def test_of_two_launches_of_one_name_one_wins(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text(DIGITS + "trials: 2\n")
+    processes = [
+        subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.communicate(timeout=120)
+    assert sorted(process.returncode for process in processes) == [0, 4]
+    results = read_results(tmp_path / "results" / "run")
+    assert results.trials["status"].tolist() == ["completed"] * 2
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["run"]
