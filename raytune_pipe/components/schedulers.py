@@ -18,17 +18,17 @@ class Fifo(Component):
 
     def build(
         self,
-        space: SearchSpace,  # noqa: ARG002  # the family's signature
-        plan: Sequence[TrialId],  # noqa: ARG002
-        epochs: int,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
+        space: SearchSpace,
+        plan: Sequence[TrialId],
+        epochs: int,
+        seed: int,
     ) -> DecisionMaker:
         """The decision maker, fresh."""
         from raytune_pipe.scheduling.run_to_end import RunToEnd
 
         return RunToEnd()
 
-    def milestones(self, epochs: int) -> tuple[int, ...]:  # noqa: ARG002  # the family's signature
+    def milestones(self, epochs: int) -> tuple[int, ...]:
         """No epochs: nothing is decided before the budget is used."""
         return ()
 
@@ -49,8 +49,8 @@ class Asha(Component):
 
     def build(
         self,
-        space: SearchSpace,  # noqa: ARG002  # the family's signature
-        plan: Sequence[TrialId],  # noqa: ARG002
+        space: SearchSpace,
+        plan: Sequence[TrialId],
         epochs: int,
         seed: int,
     ) -> DecisionMaker:

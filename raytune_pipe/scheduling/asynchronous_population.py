@@ -75,7 +75,7 @@ class AsynchronousPopulationBasedTraining:
         ranking = self._rank()
         decisions = [self._exploits.decide(report, ranking, report.epoch) for report in reports]
         for decision in decisions:
-            if decision.action == "exploit":
+            if decision.action != "go_on":
                 self._latest.pop(decision.trial, None)
             if decision.action == "stop":
                 self._running.pop(decision.trial, None)

@@ -14,6 +14,6 @@ class RunToEnd:
             return [Decision(report.trial, "go_on")]
         return [Decision(report.trial, "stop", diverged=True)]
 
-    def on_end(self, trial: TrialId) -> list[Decision]:  # noqa: ARG002  # the protocol's argument
+    def on_end(self, trial: TrialId) -> list[Decision]:
         """Nothing: no trial waits for another."""
         return []

@@ -61,7 +61,7 @@ class SuccessiveHalving:
         self._record(report, bracket)
         return [Decision(trial, "stop", rung=rung, bracket=bracket, cutoff=cutoff)]
 
-    def on_end(self, trial: TrialId) -> list[Decision]:  # noqa: ARG002  # the protocol's argument
+    def on_end(self, trial: TrialId) -> list[Decision]:
         """Nothing: no trial waits for another, and recorded scores stay."""
         return []
 
