@@ -63,8 +63,9 @@ class Arrays(Component):
         import numpy as np
 
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                return dict(file)
+            # numpy leaves a file that it opened itself open when the archive is damaged
+            with Path(self.path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
         # a lone .npy array is no context manager: TypeError
         except (OSError, EOFError, ValueError, TypeError, BadZipFile, zlib.error) as error:
             raise ConfigError(

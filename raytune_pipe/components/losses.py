@@ -55,7 +55,7 @@ class Mse(Component):
     def set_rates(self, module: "nn.Module") -> None:
         """Set nothing: it has no mutable hyperparameter."""
 
-    def rates_in_force(self, module: "nn.Module") -> dict[str, Value]:  # noqa: ARG002
+    def rates_in_force(self, module: "nn.Module") -> dict[str, Value]:
         """The mutable hyperparameters as the live module holds them: none."""
         return {}
 

@@ -102,7 +102,7 @@ class Imported(Component):
     args: Annotated[Args, Field(default_factory=dict)]
     """Keyword arguments for it, its input and output sizes among them."""
 
-    def build(self, task: Task) -> "nn.Module":  # noqa: ARG002
+    def build(self, task: Task) -> "nn.Module":
         """The user's module; raises ConfigError if the target gives anything else."""
         from torch import nn
 
@@ -117,7 +117,7 @@ class Imported(Component):
     def set_rates(self, module: "nn.Module") -> None:
         """Set nothing: its arguments are fixed when it is built."""
 
-    def rates_in_force(self, module: "nn.Module") -> dict[str, Value]:  # noqa: ARG002
+    def rates_in_force(self, module: "nn.Module") -> dict[str, Value]:
         """The mutable hyperparameters as the live module holds them: none."""
         return {}
 

@@ -36,7 +36,7 @@ class Constant(Component):
     kind: Literal["constant"] = "constant"
     """Name of the schedule."""
 
-    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:  # noqa: ARG002
+    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """Factors of the next step; ``scores`` holds one per finished epoch, lower is better."""
         return Factors()
 
@@ -66,7 +66,7 @@ class Piecewise(Component):
     def _entries(self) -> dict[int, float]:
         return self.multipliers or self.rates or {}
 
-    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:  # noqa: ARG002
+    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The entry of the greatest key that has been reached; 1 before the first."""
         position = progress.epoch if self.unit == "epoch" else progress.step
         reached = [key for key in self._entries if key <= position]
@@ -88,7 +88,7 @@ class Cosine(Component):
     final_factor: Probability = 0.0
     """Factor at the planned end."""
 
-    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:  # noqa: ARG002
+    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The cosine at the epoch, fractions included."""
         done = min(progress.epoch / progress.epochs, 1.0)
         height = (1.0 + math.cos(math.pi * done)) / 2.0
@@ -111,7 +111,7 @@ class Plateau(Component):
     floor: Probability = 0.0
     """Smallest factor."""
 
-    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:  # noqa: ARG002
+    def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The factor that the scores so far lead to; a NaN is no improvement."""
         best, bad, cooling, lr = math.inf, 0, 0, 1.0
         for score in scores:
