@@ -55,6 +55,11 @@ def test_between_barriers_and_at_the_end_members_go_on() -> None:
         assert (decision.action, decision.rung) == ("go_on", rung)
 
 
+def test_a_member_that_has_used_its_budget_never_waits() -> None:
+    (decision,) = maker().on_report(report("a", 6, 1.0))
+    assert decision == Decision("a", "go_on")
+
+
 def test_the_worst_copies_the_best_and_the_others_go_on() -> None:
     decisions = arrive(maker(), 2, {"c": 3.0, "a": 1.0, "d": 4.0, "b": 2.0})
     assert actions(decisions) == {
