@@ -2,6 +2,7 @@
 
 import math
 from statistics import mean
+from typing import Annotated
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from raytune_pipe.base import (
     ResultsError,
     TooFewTrialsError,
     TrialError,
+    members,
     seed_draw,
     to_json,
     unit_draw,
@@ -50,6 +52,24 @@ class Example(Component):
 def test_a_component_takes_nothing_but_what_it_declares(text: str) -> None:
     with pytest.raises(ValidationError):
         Example.model_validate_json(text)
+
+
+class Other(Component):
+    """A component without fields."""
+
+
+class ByKind(Component):
+    """A mapping keyed by kind."""
+
+    other: Other = Other()
+    """One that is always on."""
+    example: Example | None = None
+    """One that may be off."""
+
+
+def test_members_are_the_classes_of_a_union_or_of_a_mapping() -> None:
+    assert members(Annotated[Example | Other, "told apart somehow"]) == (Example, Other)
+    assert members(ByKind) == (Other, Example)
 
 
 def test_a_component_is_frozen_and_described() -> None:

@@ -75,6 +75,10 @@ def test_a_path_that_is_no_leaf_is_a_key_error(path: str) -> None:
         is_mutable(trial(), path)
 
 
+def test_every_field_is_described() -> None:
+    assert all(field.description for field in Trial.model_fields.values())
+
+
 def test_json_round_trip() -> None:
     subject = trial().model_copy(
         update={

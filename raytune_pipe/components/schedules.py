@@ -113,15 +113,16 @@ class Plateau(Component):
 
     def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The factor that the scores so far lead to; a NaN is no improvement."""
-        best, bad, cooling, lr = math.inf, 0, 0, 1.0
+        patience, threshold = self.patience, self.threshold
+        to_beat, bad, cooling, lr = math.inf, 0, 0, 1.0
         for score in scores:
-            if score < best - abs(best) * self.threshold if best < math.inf else score < best:
-                best, bad = score, 0
+            if score < to_beat:
+                to_beat, bad = score - abs(score) * threshold, 0
             else:
                 bad += 1
             if cooling:
                 cooling, bad = cooling - 1, 0
-            if bad > self.patience:
+            if bad > patience:
                 lr = max(lr * self.factor, self.floor)
                 cooling, bad = self.cooldown, 0
         return Factors(lr=lr)
