@@ -1,0 +1,247 @@
+"""Experiment: a trial, its search space, and how the trials are drawn, scheduled and compared."""
+
+import io
+import math
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+
+from raytune_pipe import variants
+from raytune_pipe.base import Component, ConfigError, Count, Positive, Value, seed_draw
+from raytune_pipe.components.schedulers import Fifo, Scheduler
+from raytune_pipe.components.searchers import Random, Searcher
+from raytune_pipe.experiment_checks import (
+    grid_problems,
+    objective_problems,
+    scheduler_problems,
+    search_space_problems,
+)
+from raytune_pipe.problems import problems_of, to_validation_error
+from raytune_pipe.search_space import (
+    Condition,
+    Distribution,
+    Hyperparameter,
+    SearchSpace,
+    Values,
+)
+from raytune_pipe.trial import Trial
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+
+
+class Objective(Component):
+    """What the trials are compared by."""
+
+    metric: str = "val_loss"
+    """A metric that every report has."""
+    mode: Literal["min", "max"] = "min"
+    """Whether lower or higher is better."""
+    at: Literal["last", "best"] = "last"
+    """Which report gives a trial its score in the results; decisions use the current one."""
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """The metric turned so that lower is better; NaN where it is absent or not finite."""
+        value = metrics.get(self.metric, math.nan)
+        if not math.isfinite(value):
+            return math.nan
+        return value if self.mode == "min" else -value
+
+
+class Resources(Component):
+    """What one trial is given."""
+
+    cpus: Positive = 1.0
+    """Processor cores."""
+    gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """Share of a GPU, or whole GPUs; auto is 1 where a node has one, else 0."""
+    max_concurrent: Count | None = None
+    """Most trials at once; null is as many as fit."""
+    workers: Literal[1] = 1
+    """Reserved: processes per trial."""
+    gpu_memory_gib: None = None
+    """Reserved: GPU memory per trial."""
+    accelerator: None = None
+    """Reserved: type of the GPU."""
+
+    @field_validator("workers", "gpu_memory_gib", "accelerator", mode="before")
+    @classmethod
+    def _reserved(cls, value: Any) -> Any:
+        if value not in (None, 1):
+            raise ValueError(
+                f"must be left out, but got {value!r}; it is reserved for a later version"
+            )
+        return value
+
+    @field_validator("gpus")
+    @classmethod
+    def _share_or_whole(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value > 1 and not value.is_integer():
+            raise ValueError(
+                f"must be a share of one GPU or a whole number of GPUs, but got {value:g}"
+            )
+        return value
+
+
+class PlannedTrial(NamedTuple):
+    """One trial as it was drawn."""
+
+    trial_id: str
+    """Its number, from 00000."""
+    values: dict[str, Value]
+    """The searched hyperparameters, as validated; None where one does not apply."""
+    trial: Trial
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(_NAME, name):
+        raise ValueError(
+            "must be 1 to 100 letters, digits, dots, dashes and underscores, the first a letter or"
+            f" a digit, but got {name!r}; it names the run's folder"
+        )
+    return name
+
+
+class Experiment(Component):
+    """A search for the hyperparameters of a trial."""
+
+    name: Annotated[
+        str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})
+    ]
+    """Names the run's folder in the storage."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Fixes every draw: configurations, trials' own seeds, decisions."""
+    trial: Trial
+    """One complete training run, which the search varies."""
+    search_space: dict[str, Distribution] = Field(default_factory=dict)
+    """What is searched: dotted paths into the trial, each with its distribution."""
+    objective: Objective = Objective()
+    """What the trials are compared by."""
+    searcher: Searcher = Random()
+    """How the configurations are drawn."""
+    scheduler: Scheduler = Fifo()
+    """Which trials stop early, and which copy others."""
+    trials: Count
+    """How many configurations; under population-based training, the population."""
+    resources: Resources = Resources()
+    """What one trial is given."""
+    checkpoint_seconds: Positive = 60.0
+    """Longest time between two checkpoints of a trial, beside those that decisions need."""
+    storage: Annotated[str, Field(min_length=1)] = "results"
+    """Folder of the run's folder; relative to the current one."""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        problems = [
+            *search_space_problems(self.trial, self.search_space),
+            *scheduler_problems(self.scheduler, self.trial, self.search_space, self.trials),
+            *objective_problems(self.objective.metric, self.objective.mode, self.trial),
+        ]
+        if not problems:  # the grid can be counted only where every path leads somewhere
+            problems += grid_problems(self.searcher, self.space(), self.trials)
+        if problems:
+            raise to_validation_error("Experiment", problems)
+        return self
+
+    def space(self) -> SearchSpace:
+        """The search space, parents before the hyperparameters that depend on them."""
+        return self._space
+
+    @cached_property
+    def _space(self) -> SearchSpace:
+        found: dict[str, Hyperparameter] = {}
+        for path in sorted(self.search_space, key=self._choices_above):
+            distribution = self.search_space[path]
+            name = variants.name_of(path, distribution)
+            found[name] = Hyperparameter(name, distribution, self._condition(path, found))
+        return SearchSpace(tuple(found.values()))
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        return variants.to_plain(self.trial)
+
+    def _choices_above(self, path: str) -> int:
+        above = variants.choice_above(path, self.search_space)
+        return 0 if above is None else 1 + self._choices_above(above)
+
+    def _condition(self, path: str, found: Mapping[str, Hyperparameter]) -> Condition | None:
+        """When the path exists: under which options of the choice above it."""
+        above = variants.choice_above(path, self.search_space)
+        if above is None:
+            return None
+        parent, choice = found[f"{above}.kind"], self.search_space[above]
+        options = variants.variants(self._plain, self.search_space, path)
+        labels = tuple(option.label for option in options if variants.has(option.plain, path))
+        of_all = variants.is_component_choice(choice) and len(labels) == len(choice.labels)
+        always = of_all and parent.condition is None
+        return None if always else Condition(parent.name, labels)
+
+    def trial_with(self, values: Values, trial_id: str) -> Trial:
+        """The validated trial with these searched values and its own seed.
+
+        Raises:
+            ConfigError: the values do not go together.
+        """
+        plain = {**self._plain, "seed": seed_draw(self.seed, "trial", trial_id)}
+        try:
+            for hyperparameter in self.space():
+                value = values.get(hyperparameter.name)
+                if value is None or not hyperparameter.applies(values):
+                    continue
+                distribution = hyperparameter.distribution
+                if variants.is_component_choice(distribution):
+                    path = hyperparameter.name.removesuffix(".kind")
+                    plain = variants.put_option(plain, path, distribution.option(value))
+                else:
+                    plain = variants.put(plain, hyperparameter.name, value)
+            return variants.to_trial(plain)
+        except ValidationError as error:
+            found = problems_of(error, Trial, plain)
+            reasons = "; ".join(f"{problem.dotted}: {problem.message}" for problem in found)
+            drawn = ", ".join(f"{name} {value}" for name, value in values.items())
+            raise ConfigError(
+                f"trial {trial_id} must be valid, but with {drawn}: {reasons}; narrow the search"
+                " space"
+            ) from error
+
+    def plan(self) -> list[PlannedTrial]:
+        """All trials, drawn from the seed.
+
+        Raises:
+            ConfigError: a drawn configuration is not valid as a whole.
+        """
+        space = self.space()
+        planned = []
+        for number, drawn in enumerate(self.searcher.plan(space, self.trials, self.seed)):
+            trial_id = f"{number:05d}"
+            trial = self.trial_with(drawn, trial_id)
+            plain = variants.to_plain(trial)
+            values = {
+                name: None if value is None else variants.get(plain, name)
+                for name, value in drawn.items()
+            }
+            planned.append(PlannedTrial(trial_id, values, trial))
+        return planned
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain values with every default; loading them gives an equal experiment."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """`resolved` as an experiment file."""
+        from ruamel.yaml import YAML
+
+        text = io.StringIO()
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = False
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # untyped there
+        yaml.dump(self.resolved(), text)
+        return text.getvalue()
+
+
+def experiment_schema() -> dict[str, Any]:
+    """The JSON schema of experiment files."""
+    schema = Experiment.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

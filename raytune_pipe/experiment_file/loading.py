@@ -1,0 +1,173 @@
+"""Loading an experiment: read, override, validate; all that is wrong is told at once."""
+
+import json
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from raytune_pipe.base import ConfigError, members
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.experiment_file import overrides as override
+from raytune_pipe.experiment_file.rendering import to_config_error
+from raytune_pipe.experiment_file.tree import Place, Source, TextError, Tree, parse
+from raytune_pipe.problems import Path, Problem, problems_of, shown
+from raytune_pipe.trial import Trial
+
+MAX_BYTES = 1_000_000
+
+
+def load_experiment(
+    path: str | PathLike[str],
+    overrides: Sequence[str] = (),
+    allow_imports: Sequence[str] = (),
+    notes: list[str] | None = None,
+) -> Experiment:
+    """The experiment of a YAML file, validated as a whole.
+
+    Args:
+        path: the file.
+        overrides: ``path=value`` each, later ones last; as ``--set`` on the command line.
+        allow_imports: package prefixes that an imported component may come from.
+        notes: takes what an override changed besides its own value.
+
+    Raises:
+        ConfigError: all that is wrong, each with its place, the line and a caret.
+    """
+    source = Source(str(path), _read(FilePath(path)))
+    tree = _tree(source)
+    for number, text in enumerate(overrides, start=1):
+        try:
+            note = override.apply(tree, number, text)
+        except TextError as error:
+            tree.problems.append(error)
+        else:
+            if note and notes is not None:
+                notes.append(note)
+    located = [(error.place, _dotted(error.path), error.message) for error in tree.problems]
+    found = [*_problems(tree.value), *_forbidden_imports(tree.value, tuple(allow_imports))]
+    for problem in found:
+        place = tree.place(problem.path, problem.is_at_key) or Place(source, 0, 0)
+        located.append((place, problem.dotted, problem.message))
+    if located:
+        raise to_config_error(located)
+    return Experiment.model_validate_json(json.dumps(tree.value))
+
+
+def _read(path: FilePath) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: must be an experiment file, but there is no such file"
+        ) from error
+    except IsADirectoryError as error:
+        raise ConfigError(
+            f"{path}: must be an experiment file, but it is a folder; name the YAML file in it"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: must be readable, but: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path}: must be at most {MAX_BYTES} bytes, but has {len(data)}")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: must be UTF-8 text, but byte {error.start + 1} is {data[error.start]:#04x};"
+            " save it as UTF-8"
+        ) from error
+
+
+def _tree(source: Source) -> Tree:
+    """The file's tree, a mapping; raises ConfigError where nothing more can be told."""
+    try:
+        tree = parse(source)
+    except TextError as error:
+        raise to_config_error([(error.place, _dotted(error.path), error.message)]) from error
+    if not isinstance(tree.value, dict):
+        got = "it is empty" if tree.value is None else f"got {shown(tree.value)}"
+        place = tree.place(()) or Place(source, 0, 0)
+        raise to_config_error(
+            [(place, "", f"must be a mapping with name, trial and trials, but {got}")]
+        )
+    return tree
+
+
+def _problems(plain: dict[str, Any]) -> list[Problem]:
+    """All problems at once: what is broken is taken out, so that the rest can be judged too."""
+    problems: list[Problem] = []
+    broken: list[Path] = []
+    while True:
+        found = [each for each in _validate(plain) if not _is_moot(each, broken)]
+        if not found:
+            return problems
+        problems += found
+        for problem in found:
+            broken.append(problem.path)
+            plain = _without(plain, problem.path)
+
+
+def _validate(plain: dict[str, Any]) -> list[Problem]:
+    try:
+        Experiment.model_validate_json(json.dumps(plain))
+    except ValidationError as error:
+        return problems_of(error, Experiment, plain)
+    return []
+
+
+def _is_moot(problem: Problem, broken: Sequence[Path]) -> bool:
+    """Whether it rests on something that was taken out."""
+    rests_on = [problem.path, *(tuple(dotted.split(".")) for dotted in problem.depends_on)]
+    return any(path[: len(other)] == other[: len(path)] for path in rests_on for other in broken)
+
+
+def _without(plain: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A copy without what is at the path, or with a stand-in for what must be there."""
+    if path[0] == "search_space":
+        path = path[:2]
+    if path[-1] == "kind":
+        path = path[:-1]
+    stand_ins: dict[Path, Any] = {("name",): "stand-in", ("trials",): 8} | {
+        ("trial", family): {"kind": members(field.annotation)[0].model_fields["kind"].default}
+        for family, field in Trial.model_fields.items()
+        if field.is_required()
+    }
+    return _replaced(plain, path, stand_ins.get(path))
+
+
+def _replaced(plain: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    """A copy with the value at the path, or without the path where the value is None."""
+    key, below = str(path[0]), path[1:]
+    inner = plain.get(key)
+    if below and isinstance(inner, dict):
+        return {**plain, key: _replaced(inner, below, value)}
+    rest = {name: each for name, each in plain.items() if name != key}
+    return rest if value is None else {**rest, key: value}
+
+
+def _forbidden_imports(plain: Any, allowed: tuple[str, ...], path: Path = ()) -> Iterator[Problem]:
+    """The imported components whose target no allowed prefix covers."""
+    if isinstance(plain, list):
+        for index, item in enumerate(plain):
+            yield from _forbidden_imports(item, allowed, (*path, index))
+    if not isinstance(plain, dict):
+        return
+    target = plain.get("target")
+    if plain.get("kind") == "imported" and isinstance(target, str):
+        module = target.split(":")[0]
+        if not any(f"{module}.".startswith(f"{prefix}.") for prefix in allowed):
+            package = module.split(".")[0]
+            yield Problem(
+                (*path, "target"),
+                f"must come from an allowed package ({', '.join(allowed) or 'none is'}), but got"
+                f" {shown(target)}; allow it by --allow-import {package}, or in pyproject.toml:"
+                f' [tool.raytune-pipe] allow_imports = ["{package}"]',
+            )
+    for key, value in plain.items():
+        yield from _forbidden_imports(value, allowed, (*path, key))
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))
