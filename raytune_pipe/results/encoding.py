@@ -26,7 +26,7 @@ def encode(event: Event) -> bytes:
 
 def decode(payload: bytes) -> Event:
     """The event that `encode` was given; its tuples have become lists."""
-    event = json.loads(payload)
+    event = json.loads(payload.decode("ascii"))
     return cast(Event, _unescape(event) if b'"$' in payload else event)
 
 

@@ -1,6 +1,7 @@
 """A table that only grows."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -43,5 +44,10 @@ class GrowingTable:
 
     def _pack(self) -> None:
         if self._rows:
-            self._packed.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+            pick = itemgetter(*self._schema.names)
+            empty = dict.fromkeys(self._schema.names)
+            values = [pick({**empty, **row}) for row in self._rows]
+            columns = zip(self._schema.types, zip(*values, strict=True), strict=True)
+            arrays = [pa.array(column, kind) for kind, column in columns]
+            self._packed.append(pa.Table.from_arrays(arrays, schema=self._schema))
             self._rows = []

@@ -1,6 +1,7 @@
 """The tables as a fold over events: the same while a run writes them and from its journal."""
 
 from collections import Counter
+from collections.abc import Set
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -130,9 +131,8 @@ class TableFold:
         trial = self._trial(event["trial_id"])
         trial.begun = True
         trial.attempts = max(trial.attempts, event["attempt"] + 1)
-        for name in event["metrics"].keys() - self._metrics:
-            self._metrics.add(name)
-            self._reports.add_field(metric_field(name))
+        if not event["metrics"].keys() <= self._metrics:
+            self._add_metrics(event["metrics"].keys() - self._metrics)
         row = ReportRow(len(self._reports), event["attempt"], event["score"])
         self._reports.append(self._report_row(event, trial))
         earlier = trial.rows.get(event["report"])
@@ -145,6 +145,11 @@ class TableFold:
         trial.last = event
         if event["checkpoint"]:
             trial.last_with_checkpoint = event
+
+    def _add_metrics(self, names: Set[str]) -> None:
+        for name in names:
+            self._reports.add_field(metric_field(name))
+        self._metrics |= names
 
     def _report_row(self, event: ReportEvent, trial: TrialState) -> dict[str, Any]:
         checkpoint = event["checkpoint"]
