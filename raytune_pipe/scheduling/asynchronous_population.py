@@ -59,6 +59,10 @@ class AsynchronousPopulationBasedTraining:
             self._latest.pop(trial, None)
         return self._replace_diverged()
 
+    def donors(self) -> list[Report]:
+        """Every member's latest milestone."""
+        return list(self._latest.values())
+
     def _replace_diverged(self) -> list[Decision]:
         """Replace all that wait once there is a donor; stop them when none can come any more."""
         some_run = bool(self._running.keys() - self._diverged)

@@ -3,6 +3,7 @@
 The adapter to Ray Tune, the replay after a kill and a simulated cluster all call these methods.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -82,4 +83,8 @@ class DecisionMaker(Protocol):
 
     def on_end(self, trial: TrialId) -> list[Decision]:
         """Note that the trial has ended, for whatever reason; decide on those it releases."""
+        ...
+
+    def donors(self) -> Iterable[Report]:
+        """The reports whose checkpoints a later decision may still name."""
         ...

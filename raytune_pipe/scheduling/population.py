@@ -59,6 +59,10 @@ class PopulationBasedTraining:
         self._running.pop(trial, None)
         return self._close()
 
+    def donors(self) -> list[Report]:
+        """Those of the latest barrier that had any, and all that have arrived at the next."""
+        return [*self._donors, *self._arrived.values()]
+
     def _at_barrier(self, report: Report) -> bool:
         """Whether the next barrier holds the member; nothing does once its budget is used."""
         return bool(self._milestones) and self._milestones[0] <= report.epoch < self._epochs

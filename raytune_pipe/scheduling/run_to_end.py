@@ -17,3 +17,7 @@ class RunToEnd:
     def on_end(self, trial: TrialId) -> list[Decision]:
         """Nothing: no trial waits for another."""
         return []
+
+    def donors(self) -> list[Report]:
+        """None: no trial ever starts from another's checkpoint."""
+        return []

@@ -65,6 +65,10 @@ class SuccessiveHalving:
         """Nothing: no trial waits for another, and recorded scores stay."""
         return []
 
+    def donors(self) -> list[Report]:
+        """None: no trial ever starts from another's checkpoint."""
+        return []
+
     def bracket_of(self, trial: TrialId) -> int:
         """The trial's bracket, drawn with weight exp(its number of rungs), as Ray's."""
         weights = [math.exp(len(bracket)) for bracket in self._brackets]

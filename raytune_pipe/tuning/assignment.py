@@ -58,8 +58,6 @@ class Answer:
     number: int = 0
     epoch: float = 0.0
     step: int = 0
-    time_s: float = 0.0
-    """Seconds of training so far, as the trainer counts them."""
     metrics: dict[str, float] | None = None
     values_in_force: dict[str, Value] | None = None
     """Every mutable hyperparameter by dotted name, read back from the live trainer."""

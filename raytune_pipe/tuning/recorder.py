@@ -4,6 +4,7 @@ It folds events into the state of each trial and asks the decision maker; it kno
 so tests drive it directly and a replay of the journal can rebuild it.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,8 @@ class TrialState:
     """The budget, in passes over the data."""
     reports: int = 0
     segment: int = 0
+    time_s: float = 0.0
+    """Seconds this trial has trained, whatever age its weights have."""
     attempt: int = 0
     checkpoint: Checkpoint | None = None
     """What the next stretch of training starts from."""
@@ -115,43 +118,44 @@ class Recorder:
                 {"event": "anomaly", "what": mismatch, "trial_id": trial_id, "time": time.time()}
             )
             return self.on_failure(trial_id, Failure("failed", mismatch, error=""))
+        state.time_s += (answer.metrics or {}).get("epoch_s", 0.0)
         event = self._report_event(trial_id, answer)
         self._write(event)
         state.reports = answer.number
         state.checkpoint = answer.checkpoint_taken or state.checkpoint
         if answer.verdict == "patience":
             return self._end(trial_id, "completed", "patience")
-        decisions = self.maker.on_report(_report(event, answer))
-        if answer.epoch >= state.epochs:
-            diverged = event["score"] != event["score"]
-            status: Status = "diverged" if diverged else "completed"
-            return self._end(trial_id, status, answer.verdict or "budget", decisions)
-        return self._settle(trial_id, answer.number, decisions)
+        decisions = self._settle(
+            trial_id, answer.number, self.maker.on_report(_report(event, answer))
+        )
+        if answer.epoch < state.epochs or _is_decided(trial_id, decisions):
+            return decisions
+        if math.isnan(event["score"]):
+            return decisions + self._end(trial_id, "diverged", answer.verdict or "not_a_number")
+        return decisions + self._end(trial_id, "completed", "budget")
 
     def on_failure(self, trial_id: str, failure: Failure) -> list[Decision]:
         """End a trial that cannot go on; return the decisions on those it releases."""
         if self.trials[trial_id].status not in (None, "running"):
             return []
-        return self._end(trial_id, failure.status, failure.reason, error=failure.error or None)
+        return self._end(trial_id, failure.status, failure.reason, failure.error or None)
 
     def _end(
-        self,
-        trial_id: str,
-        status: Status,
-        reason: str,
-        decisions: Sequence[Decision] = (),
-        error: str | None = None,
+        self, trial_id: str, status: Status, reason: str, error: str | None = None
     ) -> list[Decision]:
-        """End a trial for a reason that is not the decision maker's."""
-        self._settle(trial_id, None, decisions)
+        """End a trial for a reason that is not the decision maker's; it may release others."""
         self._write(self._ended(trial_id, status, reason, error))
         released = self._settle(trial_id, None, self.maker.on_end(trial_id))
-        return [*decisions, Decision(trial_id, "stop"), *released]
+        return [Decision(trial_id, "stop"), *released]
 
     def _settle(
         self, trial_id: str, number: int | None, decisions: Sequence[Decision]
     ) -> list[Decision]:
-        """Journal decisions and the ends they mean in one flush, then fold them into the state."""
+        """Journal decisions and the ends they mean in one flush, then fold them into the state.
+
+        A trial that goes on between rungs needs no line, and no word.
+        """
+        decisions = [d for d in decisions if d.action != "go_on" or d.rung is not None]
         if not decisions:
             return []
         event: DecisionEvent = {
@@ -164,7 +168,7 @@ class Recorder:
             self._ended(
                 decision.trial,
                 "diverged" if decision.diverged else "stopped_early",
-                "diverged" if decision.diverged else f"rung {decision.rung}",
+                "diverged" if decision.diverged else f"rung {decision.rung:g}",
             )
             for decision in decisions
             if decision.action == "stop"
@@ -176,7 +180,7 @@ class Recorder:
                 state.values = dict(decision.values or {})
                 state.checkpoint = decision.checkpoint
                 state.segment += 1
-        return list(decisions)
+        return decisions
 
     def _ended(
         self, trial_id: str, status: Status, reason: str, error: str | None = None
@@ -204,7 +208,7 @@ class Recorder:
             "segment": state.segment,
             "epoch": answer.epoch,
             "step": answer.step,
-            "time_s": answer.time_s,
+            "time_s": state.time_s,
             "score": float("nan") if answer.verdict in DIVERGED else score,
             "metrics": metrics,
             "values": {name: in_force.get(name, value) for name, value in state.values.items()},
@@ -228,6 +232,11 @@ def _report(event: ReportEvent, answer: Answer) -> Report:
         values=event["values"],
         checkpoint=answer.checkpoint_taken,
     )
+
+
+def _is_decided(trial_id: str, decisions: Sequence[Decision]) -> bool:
+    """Whether the decision maker has its own plans with the trial."""
+    return any(d.trial == trial_id and d.action != "go_on" for d in decisions)
 
 
 def _mismatch(expected: dict[str, Value], in_force: dict[str, Value]) -> str | None:

@@ -71,7 +71,7 @@ def launch(
     if address is None:
         local_cluster().request(experiment.resources)
     with RunDirectory.claim(Path(experiment.storage), experiment.name, new=new) as run:
-        recorder = _prepare(experiment, plan, run, listener)
+        recorder = prepare(experiment, plan, run, listener)
         try:
             with connected(address) as cluster, _signals() as received:
                 _run_trials(recorder, cluster, received)
@@ -88,13 +88,13 @@ def launch(
     return Outcome(run.path, finish["state"], finish["exit_code"])
 
 
-def _prepare(
+def prepare(
     experiment: Experiment,
     plan: list[PlannedTrial],
     run: RunDirectory,
     listener: Listener,
 ) -> Recorder:
-    """Journal what will be run, before anything runs."""
+    """Journal what will be run, before anything runs; the recorder then knows every trial."""
     space = experiment.space()
     header: Event = {
         "event": "experiment",

@@ -69,7 +69,6 @@ class Work:
             number=self._reports,
             epoch=report.epoch,
             step=report.step,
-            time_s=report.time_s,
             metrics=report.metrics,
             values_in_force=report.values_in_force,
             verdict=report.verdict,
@@ -94,7 +93,7 @@ class Work:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != checkpoint.sha256:
             raise TrialError(
-                f"{path}: must have the SHA-256 {checkpoint['sha256']} that was reported, "
+                f"{path}: must have the SHA-256 {checkpoint.sha256} that was reported, "
                 f"but got {digest}; the file was changed or is damaged"
             )
         return path

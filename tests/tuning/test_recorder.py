@@ -1,0 +1,159 @@
+"""The recorder without Ray: what is on disk, in which order, and what it tells the adapter."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.results.events import Event
+from raytune_pipe.results.journal import read_events
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.runner import prepare
+
+BASE: dict[str, Any] = {
+    "name": "run",
+    "trial": {
+        "dataset": {"kind": "digits"},
+        "model": {"kind": "mlp"},
+        "loss": {"kind": "cross_entropy"},
+        "optimizer": {"kind": "sgd", "lr": 0.1},
+        "epochs": 4,
+    },
+    "search_space": {"optimizer.lr": {"kind": "log_uniform", "low": 1e-3, "high": 1.0}},
+    "trials": 4,
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[RunDirectory]:
+    with RunDirectory.claim(tmp_path, "run") as run:
+        yield run
+
+
+def recorder_of(run: RunDirectory, **changes: Any) -> Recorder:
+    experiment = Experiment.model_validate_json(json.dumps(BASE | changes))
+    return prepare(experiment, experiment.plan(), run, lambda _event: None)
+
+
+def answer(recorder: Recorder, trial_id: str, epoch: int, loss: float, **changes: Any) -> Answer:
+    state = recorder.trials[trial_id]
+    path = f"checkpoints/{trial_id}/{state.reports + 1}.pt"
+    fields: dict[str, Any] = {
+        "number": state.reports + 1,
+        "epoch": float(epoch),
+        "step": epoch * 10,
+        "metrics": {"val_loss": loss, "epoch_s": 0.5},
+        "values_in_force": {"optimizer.lr": state.values["optimizer.lr"]},
+        "checkpoint": {"path": path, "sha256": "0" * 64, "bytes": 1},
+        "verdict": "not_a_number" if math.isnan(loss) else None,
+    }
+    return Answer(**fields | changes)
+
+
+def events_of(run: RunDirectory) -> list[Event]:
+    return list(read_events(run.path / "journal.jsonl"))
+
+
+def test_the_plan_is_on_disk_before_a_trial_starts(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.on_start("00000")
+    kinds = [event["event"] for event in events_of(run)]
+    assert kinds == ["experiment", "file", "plan", "plan", "plan", "plan", "start"]
+
+
+def test_a_trial_completes_at_its_budget(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.on_start("00000")
+    for epoch in (1, 2, 3):
+        assert recorder.on_answer("00000", answer(recorder, "00000", epoch, 0.5)) == []
+    (decision,) = recorder.on_answer("00000", answer(recorder, "00000", 4, 0.5))
+    assert (decision.trial, decision.action) == ("00000", "stop")
+    *_, report, end = events_of(run)
+    assert (report["event"], end["event"]) == ("report", "end")
+    assert end["event"] == "end"
+    assert (end["status"], end["reason"]) == ("completed", "budget")
+
+
+def test_training_time_adds_up_over_the_trial_itself(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.on_start("00000")
+    for epoch in (1, 2):
+        recorder.on_answer("00000", answer(recorder, "00000", epoch, 0.5))
+    times = [event["time_s"] for event in events_of(run) if event["event"] == "report"]
+    assert times == [0.5, 1.0]
+
+
+def test_a_stop_is_on_disk_before_it_is_returned(run: RunDirectory) -> None:
+    scheduler = {"kind": "asha", "grace_epochs": 1, "reduction_factor": 2}
+    recorder = recorder_of(run, scheduler=scheduler)
+    recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5))
+    (decision,) = recorder.on_answer("00001", answer(recorder, "00001", 1, 0.9))
+    assert (decision.action, decision.rung, decision.cutoff) == ("stop", 1, 0.5)
+    *_, report, decided, end = events_of(run)
+    assert [report["event"], decided["event"], end["event"]] == ["report", "decision", "end"]
+    assert end["event"] == "end"
+    assert end["status"] == "stopped_early"
+
+
+def test_an_exploit_changes_the_assignment(run: RunDirectory) -> None:
+    recorder = recorder_of(run, scheduler={"kind": "pbt", "interval_epochs": 2, "quantile": 0.25})
+    decisions = []
+    for trial_id, loss in zip(recorder.trials, (0.1, 0.2, 0.3, math.nan), strict=True):
+        recorder.on_start(trial_id)
+        decisions = recorder.on_answer(trial_id, answer(recorder, trial_id, 2, loss))
+    (exploit,) = [decision for decision in decisions if decision.action == "exploit"]
+    assert (exploit.trial, exploit.donor) == ("00003", "00000")
+    assignment = recorder.assignment("00003")
+    assert assignment.start_from is not None
+    assert assignment.start_from.path == "checkpoints/00000/1.pt"
+    assert exploit.values is not None
+    assert assignment.trial["optimizer"]["lr"] == exploit.values["optimizer.lr"]
+    own_seeds = {recorder.assignment(trial_id).trial["seed"] for trial_id in recorder.trials}
+    assert len(own_seeds) == 4
+
+
+def test_a_value_that_is_not_in_force_ends_the_trial(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    wrong = {"optimizer.lr": 0.123}
+    (decision,) = recorder.on_answer(
+        "00000", answer(recorder, "00000", 1, 0.5, values_in_force=wrong)
+    )
+    assert decision.action == "stop"
+    *_, anomaly, end = events_of(run)
+    assert anomaly["event"] == "anomaly"
+    assert "optimizer.lr: must be" in anomaly["what"]
+    assert end["event"] == "end"
+    assert end["status"] == "failed"
+
+
+def test_a_failure_releases_the_barrier_that_waits_for_it(run: RunDirectory) -> None:
+    recorder = recorder_of(run, scheduler={"kind": "pbt", "interval_epochs": 2})
+    for trial_id in ("00000", "00001", "00002"):
+        (wait,) = recorder.on_answer(trial_id, answer(recorder, trial_id, 2, 0.5))
+        assert wait.action == "wait"
+    decisions = recorder.on_failure("00003", Failure("failed", "it raised", "Traceback"))
+    assert {decision.trial for decision in decisions} == set(recorder.trials)
+    assert recorder.trials["00003"].status == "failed"
+    assert recorder.on_failure("00003", Failure("failed", "again", "")) == []
+
+
+def test_patience_completes_a_trial(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5, verdict="patience"))
+    assert recorder.trials["00000"].status == "completed"
+
+
+def test_assignments_and_answers_survive_their_texts(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    assignment = recorder.assignment("00000")
+    assert Assignment.from_text(assignment.to_text()) == assignment
+    said = answer(recorder, "00000", 1, 0.5)
+    assert Answer.from_text(said.to_text()) == said
+    failed = Answer(failure=Failure("failed", "why", "Traceback"))
+    assert Answer.from_text(failed.to_text()) == failed
