@@ -42,7 +42,7 @@ def search_space_problems(trial: Trial, space: Space) -> Iterator[Problem]:
             yield _at_entry(path, reserved)
         elif where:
             yield from _value_problems(path, distribution, where)
-        elif under:
+        elif len(under) == _variants_in_all(path, space):
             yield _at_entry(path, _leads_nowhere(path, under, space))
     yield from _absolute_rates(plain, space)
 
@@ -66,7 +66,7 @@ def scheduler_problems(
             ("scheduler", field),
             f"must be below the budget of {trial.epochs} epochs, but got {first}, so nothing would"
             " ever be decided; lower it, or raise trial.epochs",
-            depends_on=("trial.epochs", "scheduler.kind"),
+            depends_on=(("trial", "epochs"), ("scheduler", "kind")),
         )
     if scheduler.kind == "pbt":
         yield from _population_problems(trial, space, trials)
@@ -77,7 +77,7 @@ def objective_problems(metric: str, mode: str, trial: Trial) -> Iterator[Problem
     if trial.dataset.kind == "imported":
         return  # the user's task may bring metrics of its own
     known = [name for name in BETTER if "classification" in trial.loss.fits or "acc" not in name]
-    depends_on = ("trial.loss.kind", "trial.dataset.kind")
+    depends_on = (("trial", "loss", "kind"), ("trial", "dataset", "kind"))
     if metric in MEASURES:
         message = f"must say how good a trial is ({listed(known)}), but got '{metric}'"
         yield Problem(("objective", "metric"), message, depends_on)
@@ -87,7 +87,7 @@ def objective_problems(metric: str, mode: str, trial: Trial) -> Iterator[Problem
         yield Problem(("objective", "metric"), message + near(metric, known), depends_on)
     elif mode != BETTER[metric]:
         message = f"must be {BETTER[metric]} for {metric}, but got {mode}"
-        yield Problem(("objective", "mode"), message, ("objective.metric", *depends_on))
+        yield Problem(("objective", "mode"), message, (("objective", "metric"), *depends_on))
 
 
 def grid_problems(searcher: Searcher, space: SearchSpace, trials: int) -> Iterator[Problem]:
@@ -97,13 +97,21 @@ def grid_problems(searcher: Searcher, space: SearchSpace, trials: int) -> Iterat
             ("trials",),
             f"must be the size of the grid, {size}, but got {trials}; set trials to {size}, or"
             " change searcher.points or the search space",
-            depends_on=("searcher", "search_space", "trial"),
+            depends_on=(("searcher",), ("search_space",), ("trial",)),
         )
 
 
 def _at_entry(path: str, message: str) -> Problem:
-    depends_on = (f"trial.{path.partition('.')[0]}.kind",)
+    keys = path.split(".")
+    above = [("search_space", ".".join(keys[:length])) for length in range(1, len(keys))]
+    depends_on = (("trial", keys[0], "kind"), *above)
     return Problem(("search_space", path), message, depends_on, is_at_key=True)
+
+
+def _variants_in_all(path: str, space: Space) -> int:
+    """How many there are if none is left out for being invalid, which is told elsewhere."""
+    choice = space.get(choice_above(path, space) or "")
+    return len(choice.labels) if is_component_choice(choice) else 1
 
 
 def _reserved_path(path: str) -> str | None:
@@ -149,7 +157,9 @@ def _moved(problem: Problem, path: str, place: Path, distribution: Distribution)
         )
     message = problem.message
     if distribution.kind in _OF_INTEGERS and "a whole number" in message:
-        message += f"; choose kind {_OF_INTEGERS[distribution.kind]}"
+        message = f"must be {_OF_INTEGERS[distribution.kind]}, as {path} is a whole number, but got"
+        message += f" {distribution.kind}"
+        return _at_entry(path, message)._replace(path=(*place[:-1], "kind"), is_at_key=False)
     at = (*place, *problem.path[len(target) :])
     return _at_entry(path, message)._replace(path=at, is_at_key=problem.is_at_key)
 
@@ -169,6 +179,7 @@ def _leads_nowhere(path: str, under: list[Variant], space: Space) -> str:
             nested = "".join(f"{key}: {{" for key in above) + "}" * length
             return f"must lead to a part that is on, but {part} is off; add {nested} to the trial"
     known = {name for variant in under for name in leaves(to_trial(variant.plain))}
+    known = {name for name in known if not _reserved_path(name)}
     choice = choice_above(path, space)
     whom = f"an option of {choice}" if choice else "the trial"
     advice = near(path.removeprefix("trial."), sorted(known))
@@ -178,7 +189,7 @@ def _leads_nowhere(path: str, under: list[Variant], space: Space) -> str:
 def _population_problems(trial: Trial, space: Space, trials: int) -> Iterator[Problem]:
     if trials < 2:
         message = f"must be at least 2 under pbt, where it is the population, but got {trials}"
-        yield Problem(("trials",), message, ("scheduler.kind",))
+        yield Problem(("trials",), message, (("scheduler", "kind"),))
     plain = to_plain(trial)
     for path, distribution in space.items():
         for variant in variants(plain, space, path):
@@ -188,7 +199,7 @@ def _population_problems(trial: Trial, space: Space, trials: int) -> Iterator[Pr
                     " fix it in the trial, or choose another scheduler"
                 )
                 problem = _at_entry(path, message)
-                yield problem._replace(depends_on=(*problem.depends_on, "scheduler.kind"))
+                yield problem._replace(depends_on=(*problem.depends_on, ("scheduler", "kind")))
                 break
 
 
@@ -217,7 +228,7 @@ def _absolute_rates(plain: Mapping[str, Any], space: Space) -> Iterator[Problem]
     for place, schedule in places.items():
         found = _rates(schedule, place)
         if found and (place[0] != "trial" or "schedule" not in space):
-            yield Problem(found, message, ("search_space", "trial.schedule.kind"))
+            yield Problem(found, message, (("search_space",), ("trial", "schedule")))
 
 
 def _rates(schedule: Any, place: Path) -> Path | None:

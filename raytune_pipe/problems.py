@@ -21,8 +21,8 @@ class Problem(NamedTuple):
     """What the message is about; need not exist in the file."""
     message: str
     """What must hold, but what was got; what to do."""
-    depends_on: tuple[str, ...] = ()
-    """Dotted paths that the judgment rests on as well: with one of them broken, it may be moot."""
+    depends_on: tuple[Path, ...] = ()
+    """What the judgment rests on besides the path: with one of them broken, it may be moot."""
 
     is_at_key: bool = False
     """Whether the last key itself is wrong, not its value."""
@@ -65,7 +65,9 @@ def to_validation_error(title: str, problems: Iterable[Problem]) -> ValidationEr
 
 def near(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the known word that is nearest, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
+    known = list(known)
+    matches = [each for each in known if len(word) > 2 and each.startswith(word)]
+    matches = matches or difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 

@@ -5,13 +5,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from raytune_pipe.base import Component, Value
 
 Values = Mapping[str, Value]
 """Hyperparameter values by dotted name; a name that is absent or None does not apply."""
 
+
+def _above_zero(low: float) -> float:
+    if not low > 0:
+        start = "1" if isinstance(low, int) else "1e-5"
+        raise ValueError(
+            f"must be above 0 on a log scale, but got {low:g}; {start} is a common start"
+        )
+    return low
+
+
+_ABOVE_ZERO = AfterValidator(_above_zero)
 _Bound = Annotated[int, Field(ge=-(2**40), le=2**40)]
 """Whole numbers up to here keep their own part of the unit interval in double precision."""
 
@@ -20,6 +31,7 @@ class Uniform(Component):
     """Real numbers between two bounds, evenly on a linear scale."""
 
     kind: Literal["uniform"] = "uniform"
+    """Name of the distribution."""
     low: float
     """Smallest value."""
     high: float
@@ -51,7 +63,8 @@ class LogUniform(Component):
     """Real numbers between two bounds above zero, evenly on a logarithmic scale."""
 
     kind: Literal["log_uniform"] = "log_uniform"
-    low: float
+    """Name of the distribution."""
+    low: Annotated[float, _ABOVE_ZERO]
     """Smallest value, above 0."""
     high: float
     """Largest value."""
@@ -59,7 +72,6 @@ class LogUniform(Component):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         _require_range(self.low, self.high)
-        _require_above_zero(self.low)
         return self
 
     def from_unit(self, unit: float) -> float:
@@ -87,6 +99,7 @@ class IntUniform(Component):
     """Whole numbers between two bounds (both included), evenly on a linear scale."""
 
     kind: Literal["int_uniform"] = "int_uniform"
+    """Name of the distribution."""
     low: _Bound
     """Smallest value."""
     high: _Bound
@@ -119,7 +132,8 @@ class LogIntUniform(Component):
     """Whole numbers between two bounds (both included), evenly on a logarithmic scale."""
 
     kind: Literal["log_int_uniform"] = "log_int_uniform"
-    low: _Bound
+    """Name of the distribution."""
+    low: Annotated[_Bound, _ABOVE_ZERO]
     """Smallest value, at least 1."""
     high: _Bound
     """Largest value."""
@@ -127,7 +141,6 @@ class LogIntUniform(Component):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         _require_range(self.low, self.high)
-        _require_above_zero(self.low)
         return self
 
     def _edges(self) -> tuple[float, float]:
@@ -161,6 +174,7 @@ class Choice(Component):
     """
 
     kind: Literal["choice"] = "choice"
+    """Name of the distribution."""
     options: Annotated[tuple[Any, ...], Field(min_length=2)]
     """The options: two or more, all different."""
 
@@ -347,11 +361,6 @@ def _require_range(low: float, high: float) -> None:
         raise ValueError(f"low must be below high, but got low {low} and high {high}")
     if not math.isfinite(high - low):
         raise ValueError(f"high - low must be finite, but got low {low} and high {high}")
-
-
-def _require_above_zero(low: float) -> None:
-    if not low > 0:
-        raise ValueError(f"low must be above 0 on a log scale, but got {low}")
 
 
 def _step_integer(distribution: IntUniform | LogIntUniform, value: Value, size: float) -> int:

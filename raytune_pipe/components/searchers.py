@@ -18,6 +18,7 @@ class Random(Component):
     """
 
     kind: Literal["random"] = "random"
+    """Name of the searcher."""
 
     def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:
         """The values of every trial, in order."""
@@ -35,6 +36,7 @@ class Sobol(Component):
     """
 
     kind: Literal["sobol"] = "sobol"
+    """Name of the searcher."""
 
     def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:
         """The values of every trial, in order."""
@@ -57,10 +59,11 @@ class Grid(Component):
     """
 
     kind: Literal["grid"] = "grid"
+    """Name of the searcher."""
     points: Annotated[int, Field(ge=2)] = 3
     """Values per numeric hyperparameter, both bounds among them; a choice has all its options."""
 
-    def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:  # noqa: ARG002
+    def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:
         """The whole grid, in order; `trials` must be its `size`, which the experiment checks."""
         return list(self._combinations(tuple(space), {}))
 

@@ -119,7 +119,7 @@ def _validate(plain: dict[str, Any]) -> list[Problem]:
 
 def _is_moot(problem: Problem, broken: Sequence[Path]) -> bool:
     """Whether it rests on something that was taken out."""
-    rests_on = [problem.path, *(tuple(dotted.split(".")) for dotted in problem.depends_on)]
+    rests_on = (problem.path, *problem.depends_on)
     return any(path[: len(other)] == other[: len(path)] for path in rests_on for other in broken)
 
 
