@@ -1,1 +1,21 @@
-"""The command line: parse, call one function of the library, print."""
+"""The command line: a thin command for each thing that the library does."""
+
+import click
+
+from raytune_pipe.cli.experiments import plan, schema, validate
+from raytune_pipe.cli.launch import launch
+from raytune_pipe.cli.program import Program
+from raytune_pipe.cli.results import analyze, best
+from raytune_pipe.cli.train import train
+
+__all__ = ["main"]
+
+
+@click.group(cls=Program)
+@click.version_option(package_name="raytune-pipe")
+def main() -> None:
+    """Tune the hyperparameters of a PyTorch model, and learn which of them matter."""
+
+
+for command in (validate, plan, train, launch, analyze, best, schema):
+    main.add_command(command)

@@ -1,0 +1,68 @@
+"""Commands that read an experiment file and start nothing: validate, plan, schema."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from raytune_pipe.cli.options import experiment_options, json_option
+from raytune_pipe.cli.output import show, show_json, show_next
+
+if TYPE_CHECKING:
+    from raytune_pipe.experiment import Experiment
+
+
+@click.command()
+@experiment_options
+@json_option
+def validate(experiment: "Experiment", again: list[str], as_json: bool) -> None:
+    """Check an experiment file.
+
+    Shows all its errors at once, each with its place.
+    """
+    trials, searched = len(experiment.plan()), experiment.space().names
+    if as_json:
+        show_json({"name": experiment.name, "trials": trials, "searched": searched})
+    else:
+        show(f"ok: {experiment.name}: {trials} trials, {len(searched)} hyperparameters searched")
+    show_next("raytune-pipe", "plan", *again, as_json=as_json)
+
+
+@click.command()
+@experiment_options
+@click.option("--resources", is_flag=True, help="Say as well how many trials run at once.")
+@click.option("--address", help="The Ray cluster to count resources of (auto, HOST:PORT).")
+@json_option
+def plan(
+    experiment: "Experiment", again: list[str], resources: bool, address: str | None, as_json: bool
+) -> None:
+    """Show what a launch will do.
+
+    Trials, decisions, epochs, and how each hyperparameter is searched.
+    """
+    from raytune_pipe.report.plan_table import plan_mapping, plan_table
+
+    planned = experiment.plan()
+    slots = _slots(experiment, address) if resources or address else None
+    if as_json:
+        show_json(plan_mapping(experiment, planned, slots))
+    else:
+        show(plan_table(experiment, planned, slots))
+    show_next("raytune-pipe", "launch", *again, as_json=as_json)
+
+
+def _slots(experiment: "Experiment", address: str | None) -> int:
+    """How many of its trials run at once here, or on the cluster at the address."""
+    from raytune_pipe.tuning.cluster import connected, local_cluster
+
+    if address is None:
+        return local_cluster().slots(experiment.resources)
+    with connected(address) as cluster:
+        return cluster.slots(experiment.resources)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON schema of experiment files."""
+    from raytune_pipe.experiment import experiment_schema
+
+    show_json(experiment_schema())

@@ -1,0 +1,218 @@
+"""What a launch looks like while it runs: a fold over its events, and two ways to show it."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from raytune_pipe.base import Value
+from raytune_pipe.results.events import Event, ReportEvent, Status
+from raytune_pipe.tuning.runner import Listener
+
+REFRESH_S = 0.25
+"""Shortest time between two drawings of the table."""
+UNFIT = ("diverged", "failed", "out_of_memory")
+"""Statuses of trials that are never the best, and whose end is worth a line of its own."""
+
+
+class Best(NamedTuple):
+    """The best report so far of a trial."""
+
+    trial_id: str
+    score: float
+    """Lower is better."""
+    value: float
+    """The objective's metric."""
+    epoch: float
+    values: dict[str, Value]
+
+
+@dataclass
+class LiveState:
+    """Where a run stands: nothing but what its events say, their clock included."""
+
+    name: str = ""
+    metric: str = ""
+    at_best: bool = False
+    planned: dict[str, float] = field(default_factory=dict)
+    """Planned epochs of each trial."""
+    status: dict[str, Status] = field(default_factory=dict)
+    """Of the trials that have begun."""
+    trained: Counter[str] = field(default_factory=Counter)
+    """Epochs trained by each trial; unlike the age of its weights this never goes back."""
+    scored: dict[str, Best] = field(default_factory=dict)
+    """The report of each trial that counts so far."""
+    began: float | None = None
+    """When the first trial started."""
+    now: float = 0.0
+
+    def apply(self, event: Event) -> None:
+        """Take the next event."""
+        if event["event"] in ("start", "report", "end"):
+            self.now = event["time"]
+        if event["event"] == "experiment":
+            self.name = event["experiment"]["name"]
+            self.metric = event["objective"]["metric"]
+            self.at_best = event["objective"]["at"] == "best"
+        elif event["event"] == "plan":
+            self.planned[event["trial_id"]] = float(event["leaves"]["epochs"] or 0)
+        elif event["event"] == "start":
+            self.status[event["trial_id"]] = "running"
+            self.began = event["time"] if self.began is None else self.began
+        elif event["event"] == "report":
+            self._add_report(event)
+        elif event["event"] == "end":
+            self.status[event["trial_id"]] = event["status"]
+
+    def _add_report(self, event: ReportEvent) -> None:
+        trial_id, score = event["trial_id"], event["score"]
+        self.trained[trial_id] += 1
+        value = event["metrics"].get(self.metric, score)
+        report = Best(trial_id, score, value, event["epoch"], event["values"])
+        earlier = self.scored.get(trial_id)
+        if not (self.at_best and earlier and not score < earlier.score):
+            self.scored[trial_id] = report
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trials by status; those that have not begun are ``waiting``."""
+        counts = Counter[str](self.status.values())
+        waiting = len(self.planned) - len(self.status)
+        return {**counts, **({"waiting": waiting} if waiting else {})}
+
+    @property
+    def best(self) -> Best | None:
+        """The best trial so far; None before the first finite score."""
+        fit = [
+            one
+            for one in self.scored.values()
+            if one.score == one.score and self.status.get(one.trial_id) not in UNFIT
+        ]
+        return min(fit, key=lambda one: one.score, default=None)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time that the epochs left would take at the pace so far; None before any.
+
+        An upper bound where trials are stopped early.
+        """
+        done = self.trained.total()
+        if not done or self.began is None:
+            return None
+        left = sum(
+            max(0.0, epochs - self.trained[trial_id])
+            for trial_id, epochs in self.planned.items()
+            if self.status.get(trial_id, "running") == "running"
+        )
+        return (self.now - self.began) * left / done
+
+
+def table(state: LiveState) -> Table:
+    """The live table: counts, epochs, time left, the best trial and its hyperparameters."""
+    grid = Table.grid("", "", padding=(0, 2))
+    counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
+    grid.add_row("trials", f"{len(state.planned)}: {counts}")
+    left = state.seconds_left
+    remaining = "" if left is None else f", at most {duration(left)} left"
+    epochs = f"{state.trained.total()} of {sum(state.planned.values()):g}"
+    grid.add_row("epochs", f"{epochs}, {duration(_elapsed(state))} so far{remaining}")
+    best = state.best
+    if best:
+        grid.add_row("best", f"{state.metric} {best.value:.4g} ({best.trial_id}, {_at(best)})")
+        for name, value in best.values.items():
+            if value is not None:
+                grid.add_row("", f"{name} {shown(value)}")
+    return grid
+
+
+def line(event: Event, state: LiveState) -> str | None:
+    """The line that an event is worth where nothing can be redrawn; None for most reports.
+
+    ``state`` includes the event.
+    """
+    clock = f"{_elapsed(state):8.1f} s  "
+    if event["event"] == "start":
+        return f"{clock}{event['trial_id']} started"
+    if event["event"] == "end":
+        counted = state.scored.get(event["trial_id"])
+        score = f"; {state.metric} {counted.value:.4g}, {_at(counted)}" if counted else ""
+        reason = f" ({event['reason']})" if event["reason"] else ""
+        return f"{clock}{event['trial_id']} {event['status']}{reason}{score}"
+    if event["event"] == "decision":
+        copies = [
+            f"{clock}{one['trial']} copies {one['donor']}: "
+            + ", ".join(
+                f"{name} {shown(before)} -> {shown(after)}"
+                for name, _, before, after in one["changes"]
+            )
+            for one in event["decisions"]
+            if one["action"] == "exploit"
+        ]
+        return "\n".join(copies) or None
+    if event["event"] == "anomaly":
+        return f"{clock}warning: {event.get('trial_id', '')} {event['what']}"
+    return None
+
+
+@contextmanager
+def display(console: Console) -> Iterator[Listener]:
+    """A listener for a launch that shows its events: a table on a terminal, else lines."""
+    state = LiveState()
+    if not console.is_terminal:
+
+        def print_line(event: Event) -> None:
+            state.apply(event)
+            text = line(event, state)
+            if text:
+                console.print(text)
+
+        yield print_line
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield _Redrawing(state, live).hear
+
+
+@dataclass
+class _Redrawing:
+    """Redraws the table as events come, in the thread that they come in."""
+
+    state: LiveState
+    live: Live
+    drawn_at: float = 0.0
+
+    def hear(self, event: Event) -> None:
+        self.state.apply(event)
+        is_trouble = event["event"] == "end" and event["status"] in UNFIT
+        if is_trouble or event["event"] == "anomaly":
+            self.live.console.print(line(event, self.state))
+        if event["event"] == "finish" or time.monotonic() - self.drawn_at >= REFRESH_S:
+            self.live.update(table(self.state), refresh=True)
+            self.drawn_at = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """A time as people write it: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def shown(value: Value) -> str:
+    """A hyperparameter's value, floats with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _at(best: Best) -> str:
+    return f"epoch {best.epoch:g}"
+
+
+def _elapsed(state: LiveState) -> float:
+    return 0.0 if state.began is None else state.now - state.began

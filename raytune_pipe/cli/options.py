@@ -1,0 +1,109 @@
+"""Arguments and options that commands share."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from raytune_pipe.experiment import Experiment
+
+Body = Callable[..., Any]
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one line of JSON."
+)
+"""``--json``, given to the command as ``as_json``."""
+
+imports_option = click.option(
+    "--allow-import",
+    "allow_imports",
+    multiple=True,
+    metavar="PREFIX",
+    help="Let `kind: imported` import modules of this name and beneath it (repeatable). Allowed as"
+    " well: `allow_imports` of [tool.raytune-pipe] in ./pyproject.toml.",
+)
+"""``--allow-import``, given to the command as ``allow_imports``."""
+
+run_argument = click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
+"""The folder of a run, such as results/NAME, given to the command as ``run``."""
+
+
+def experiment_options(body: Body) -> Body:
+    """FILE, ``--set`` and ``--allow-import``; gives the command the ``experiment``.
+
+    And, as ``again``, the words that name the same experiment to another command.
+    """
+
+    @click.argument("file", type=click.Path(path_type=Path))
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Change a hyperparameter (optimizer.lr=0.1) or another field (trials=4) of FILE"
+        " (repeatable).",
+    )
+    @imports_option
+    @functools.wraps(body)
+    def with_experiment(
+        file: Path, overrides: tuple[str, ...], allow_imports: tuple[str, ...], **options: Any
+    ) -> Any:
+        experiment = open_experiment(file, overrides, allow_imports)
+        again = [str(file)]
+        again += [word for override in overrides for word in ("--set", override)]
+        again += [word for prefix in allow_imports for word in ("--allow-import", prefix)]
+        return body(experiment=experiment, again=again, **options)
+
+    return with_experiment
+
+
+def open_experiment(
+    file: Path, overrides: tuple[str, ...] = (), allow_imports: tuple[str, ...] = ()
+) -> "Experiment":
+    """The experiment of a file, with what the command line and ./pyproject.toml allow it to import.
+
+    Where anything is allowed, the current folder is searched for it first.
+
+    Raises:
+        ConfigError: the file, an override or ./pyproject.toml is not valid.
+    """
+    from raytune_pipe.experiment_file import load_experiment
+
+    allowed = [*allow_imports, *project_imports(Path("pyproject.toml"))]
+    folder = str(Path.cwd())
+    if allowed and folder not in sys.path:
+        sys.path.insert(0, folder)
+    notes: list[str] = []
+    experiment = load_experiment(file, overrides, allowed, notes)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    return experiment
+
+
+def project_imports(pyproject: Path) -> list[str]:
+    """``allow_imports`` of ``[tool.raytune-pipe]``; empty where there is none.
+
+    Raises:
+        ConfigError: it is not TOML, or not a list of names.
+    """
+    import tomllib
+
+    from raytune_pipe.base import ConfigError
+
+    if not pyproject.is_file():
+        return []
+    try:
+        settings = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{pyproject}: must be TOML, but {error}") from error
+    names = settings.get("tool", {}).get("raytune-pipe", {}).get("allow_imports", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"{pyproject}: tool.raytune-pipe.allow_imports must be a list of module names, but got"
+            f' {names!r}; write allow_imports = ["my_package"]'
+        )
+    return names

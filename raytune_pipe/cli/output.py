@@ -1,0 +1,57 @@
+"""What commands print: the result on stdout, all else on stderr."""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+PIPED_WIDTH = 1000
+"""Columns where nobody looks: lines are not wrapped, cells not cut."""
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """A console on stdout or stderr; plain text, never wrapped, where that is not a terminal."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = PIPED_WIDTH
+    return made
+
+
+def show(*parts: "RenderableType") -> None:
+    """Print a result for people, on stdout."""
+    stdout = console()
+    with stdout.capture() as captured:
+        for part in parts:
+            stdout.print(part)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def show_json(result: Any) -> None:
+    """Print a result for programs, on stdout: one line of JSON, what is not finite as null."""
+    from raytune_pipe.base import to_json
+
+    click.echo(to_json(plain(result)))
+
+
+def show_next(*words: str, as_json: bool = False) -> None:
+    """Print the command that comes next, ready to paste; on stderr beside JSON."""
+    click.echo(f"next: {shlex.join(words)}", err=as_json)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: numbers that are not finite become null, tuples lists."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(part) for part in value]
+    return value

@@ -1,0 +1,29 @@
+"""The group of all commands: turns the package's errors into messages and exit codes."""
+
+from typing import Any
+
+import click
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
+
+
+class Program(click.Group):
+    """A group whose users see the package's errors as messages; all other errors are bugs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what is not a `RaytunePipeError` keeps its traceback and exits 1."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            from raytune_pipe.base import RaytunePipeError
+
+            if not isinstance(error, RaytunePipeError):
+                raise
+            click.echo(str(error), err=True)
+            ctx.exit(error.exit_code)

@@ -1,0 +1,100 @@
+"""Commands that read the folder of a run: analyze, best."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from raytune_pipe.cli.options import imports_option, json_option, open_experiment, run_argument
+from raytune_pipe.cli.output import show, show_json, show_next
+
+if TYPE_CHECKING:
+    from raytune_pipe.analysis.best import BestTrial
+    from raytune_pipe.experiment import Experiment
+
+TOO_FEW_TRIALS = 3
+"""Exit code where too few trials can be used."""
+
+
+@click.command()
+@run_argument
+@json_option
+@click.pass_context
+def analyze(ctx: click.Context, run: Path, as_json: bool) -> None:
+    """Rank the hyperparameters of a run.
+
+    Or say why its trials do not allow it.
+    """
+    from raytune_pipe.analysis.importance import rank_importance
+    from raytune_pipe.report.importance_table import importance_table
+    from raytune_pipe.results.reading import read_results
+
+    importance = rank_importance(read_results(run))
+    if as_json:
+        show_json(importance.to_mapping())
+    else:
+        show(importance_table(importance))
+    show_next("raytune-pipe", "best", str(run), as_json=as_json)
+    if importance.r2 is None:  # there was too little to fit anything to
+        ctx.exit(TOO_FEW_TRIALS)
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--export",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write best.yaml, for `raytune-pipe train`, and weights.safetensors there.",
+)
+@click.option("--test", is_flag=True, help="Compute its metrics on the test part as well.")
+@imports_option
+@json_option
+def best(
+    run: Path, folder: Path | None, test: bool, allow_imports: tuple[str, ...], as_json: bool
+) -> None:
+    """Show, export or test the best trial of a run."""
+    from raytune_pipe.analysis.best import best_trial
+    from raytune_pipe.report.best_table import best_table
+    from raytune_pipe.results.reading import read_results
+
+    found = best_trial(read_results(run))
+    alone = _alone(run, found, allow_imports) if folder or test else None
+    exported = _export(alone, found, folder) if alone and folder else None
+    tested = _test(alone, found) if alone and test else None
+    if as_json:
+        show_json({**found.to_mapping(), "test_metrics": tested})
+    else:
+        show(best_table(found, tested))
+    after = ("train", str(exported)) if exported else ("best", str(run), "--export", "best")
+    show_next("raytune-pipe", *after, as_json=as_json)
+
+
+def _alone(run: Path, found: "BestTrial", allow_imports: tuple[str, ...]) -> "Experiment":
+    """The best trial as an experiment of its own."""
+    from raytune_pipe.analysis.best import experiment_of
+
+    return experiment_of(open_experiment(run / "experiment.yaml", (), allow_imports), found)
+
+
+def _export(alone: "Experiment", found: "BestTrial", folder: Path) -> Path:
+    """Write configuration and weights; the path of the configuration."""
+    from raytune_pipe.results.files import storage_errors
+    from raytune_pipe.training.export import export_weights
+
+    weights = found.required_weights()
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        export_weights(weights.path, weights.sha256, folder / "weights.safetensors")
+        configuration = folder / "best.yaml"
+        configuration.write_text(alone.to_yaml(), encoding="utf-8")
+    return configuration
+
+
+def _test(alone: "Experiment", found: "BestTrial") -> dict[str, float]:
+    """Metrics of the best trial's weights on the test part."""
+    from raytune_pipe.training.export import evaluate_test
+
+    weights = found.required_weights()
+    return evaluate_test(alone.trial, weights.path, weights.sha256)

@@ -1,0 +1,114 @@
+"""What an experiment will do, before it does it: as plain values, and as a terminal shows it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from raytune_pipe.base import Value, to_json
+from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.scheduling.successive_halving import rungs
+from raytune_pipe.search_space import Choice, Distribution, Hyperparameter
+from raytune_pipe.trial import leaves
+
+
+def plan_mapping(
+    experiment: Experiment, plan: Sequence[PlannedTrial], slots: int | None = None
+) -> dict[str, Any]:
+    """The plan as plain values: the same for the same file and seed, wherever it is made.
+
+    ``slots``, the trials at once, is left out where it is not known.
+    """
+    return {
+        "experiment": experiment.resolved(),
+        "space": experiment.space().to_mappings(),
+        "decisions_at_epochs": list(experiment.scheduler.milestones(experiment.trial.epochs)),
+        "total_epochs": _total_epochs(plan),
+        "trials": [
+            {"trial_id": one.trial_id, "values": one.values, "leaves": leaves(one.trial)}
+            for one in plan
+        ],
+        **({} if slots is None else {"trials_at_once": slots}),
+    }
+
+
+def plan_table(
+    experiment: Experiment, plan: Sequence[PlannedTrial], slots: int | None = None
+) -> RenderableType:
+    """The size of the experiment, its decisions, then every hyperparameter and how it is searched.
+
+    ``slots``, the trials at once, is left out where it is not known.
+    """
+    size = Table.grid("", "", padding=(0, 2))
+    size.add_row("experiment", f"{experiment.name}, seed {experiment.seed}")
+    size.add_row("trials", f"{len(plan)} by {experiment.searcher.kind} search")
+    size.add_row("epochs", f"{_total_epochs(plan)} at most, all trials together")
+    for words in _decisions(experiment):
+        size.add_row("scheduler", words)
+    if slots is not None:
+        size.add_row("at once", f"{slots} trials")
+    return Group(size, _hyperparameters(experiment))
+
+
+def describe_distribution(distribution: Distribution) -> str:
+    """A distribution in words: ``log_uniform 0.0001 to 1``, ``choice of 16, 32, 64``."""
+    if isinstance(distribution, Choice):
+        return f"choice of {', '.join(map(number, distribution.labels))}"
+    return f"{distribution.kind} {number(distribution.low)} to {number(distribution.high)}"
+
+
+def number(value: Value) -> str:
+    """A value in few digits, otherwise as the experiment file has it."""
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else to_json(value)
+
+
+def _total_epochs(plan: Sequence[PlannedTrial]) -> int:
+    return sum(one.trial.epochs for one in plan)
+
+
+def _decisions(experiment: Experiment) -> Iterator[str]:
+    """When the scheduler decides, a line for each bracket of ASHA."""
+    scheduler, epochs = experiment.scheduler, experiment.trial.epochs
+    if scheduler.kind == "asha":
+        for bracket in range(scheduler.brackets):
+            every = rungs(scheduler.grace_epochs, scheduler.reduction_factor, epochs, bracket)
+            ends = [rung for rung in every if rung < epochs]
+            where = f"rungs at epochs {', '.join(map(number, ends))}" if ends else "no rungs"
+            yield (
+                f"asha, bracket {bracket}: {where};"
+                f" 1 in {scheduler.reduction_factor:g} goes on from each"
+            )
+    elif scheduler.kind == "pbt":
+        how = "synchronous" if scheduler.synchronous else "asynchronous"
+        yield (
+            f"pbt, {how}: {len(scheduler.milestones(epochs)) + 1} generations of"
+            f" {scheduler.interval_epochs} epochs; after each the worst"
+            f" {scheduler.quantile:.0%} copy the best"
+        )
+    else:
+        yield f"{scheduler.kind}: every trial runs its {epochs} epochs"
+
+
+def _hyperparameters(experiment: Experiment) -> Table:
+    """Every leaf of the trial with its value, and its distribution where it is searched."""
+    table = Table("hyperparameter", "value", "searched", box=box.SIMPLE_HEAD, pad_edge=False)
+    searched = {one.name: one for one in experiment.space()}
+    values = leaves(experiment.trial)
+    for name in [*values, *(name for name in searched if name not in values)]:
+        if name in searched:
+            table.add_row(name, "", _searched(searched[name]), style="bold")
+        else:
+            table.add_row(name, number(values[name]), "")
+    return table
+
+
+def _searched(hyperparameter: Hyperparameter) -> str:
+    words = describe_distribution(hyperparameter.distribution)
+    condition = hyperparameter.condition
+    if condition is None:
+        return words
+    return f"{words}, where {condition.parent} is {' or '.join(map(number, condition.values))}"
