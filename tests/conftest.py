@@ -1,6 +1,5 @@
 """One embedded Ray for the whole test session."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ def local_ray() -> Iterator[None]:
     """An embedded local Ray whose workers can import the user's code."""
     from raytune_pipe.tuning.cluster import connected
 
-    sys.path.insert(0, str(USER_CODE))
-    with connected(None):
-        yield
-    sys.path.remove(str(USER_CODE))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(USER_CODE))
+        with connected(None):
+            yield
