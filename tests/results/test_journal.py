@@ -1,0 +1,165 @@
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from raytune_pipe.base import ResultsError
+from raytune_pipe.results.events import Event
+from raytune_pipe.results.journal import Journal, read_events
+
+
+def note(text: str) -> Event:
+    return {"event": "anomaly", "what": text, "time": 0.5}
+
+
+NOTES = [note("a"), note("second"), note("c" * 12)]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal.create(path)
+    journal.append(*NOTES)
+    journal.close()
+    return path
+
+
+@pytest.fixture
+def file_size_limit() -> Iterator[int]:
+    """Writes beyond this many bytes of a file fail with EFBIG, as they would on a full disk."""
+    limit = 200
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_events_are_read_back_in_order_and_counted(written: Path) -> None:
+    reader = read_events(written)
+    assert list(reader) == NOTES
+    assert (reader.number, reader.torn_bytes) == (3, 0)
+    assert reader.offset == written.stat().st_size
+
+
+def test_a_line_is_length_checksum_json(written: Path) -> None:
+    first = written.read_bytes().splitlines()[0]
+    length, checksum, payload = first.split(b" ", 2)
+    assert int(length) == len(payload)
+    assert len(checksum) == 8
+
+
+def test_one_append_is_one_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.create(tmp_path / "journal.jsonl")
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    journal.append(*NOTES)
+    assert len(flushed) == 1
+    journal.close()
+
+
+def test_the_listener_hears_what_is_on_disk_and_what_is_appended(written: Path) -> None:
+    heard: list[Event] = []
+    journal = Journal.open(written, heard.append)
+    assert heard == NOTES
+    journal.append(note("fourth"))
+    assert heard[3:] == [note("fourth")]
+    assert journal.number == 4
+    journal.close()
+
+
+def test_a_file_cut_at_any_byte_is_whole_up_to_a_torn_tail(written: Path) -> None:
+    data = written.read_bytes()
+    ends = [index + 1 for index, byte in enumerate(data) if byte == ord("\n")]
+    for size in range(len(data)):
+        written.write_bytes(data[:size])
+        reader = read_events(written)
+        whole = sum(end <= size for end in ends)
+        assert list(reader) == NOTES[:whole]
+        assert reader.torn_bytes == size - max([0, *(end for end in ends if end <= size)])
+
+
+def test_opening_cuts_a_torn_tail_and_goes_on(written: Path) -> None:
+    whole = written.stat().st_size
+    with written.open("ab") as file:
+        file.write(b'55 0badcafe {"event":"ano')
+    journal = Journal.open(written)
+    assert journal.cut_bytes == 25
+    assert written.stat().st_size == whole
+    journal.append(note("fourth"))
+    journal.close()
+    assert list(read_events(written)) == [*NOTES, note("fourth")]
+
+
+def test_every_flipped_bit_is_detected(written: Path) -> None:
+    data = written.read_bytes()
+    undetected = []
+    for position in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[position // 8] ^= 1 << position % 8
+        written.write_bytes(flipped)
+        with suppress(ResultsError):
+            undetected.append(list(read_events(written)))
+    assert undetected == []
+
+
+@pytest.mark.parametrize("order", [(1, 2), (0, 2), (1, 0, 2), (0, 0, 1, 2), (0, 1, 1, 2)])
+def test_lines_that_are_missing_doubled_or_exchanged_are_damage(
+    written: Path, order: tuple[int, ...]
+) -> None:
+    lines = written.read_bytes().splitlines(keepends=True)
+    written.write_bytes(b"".join(lines[index] for index in order))
+    with pytest.raises(ResultsError):
+        list(read_events(written))
+
+
+def test_damage_names_the_file_the_event_and_the_offset(written: Path) -> None:
+    data = written.read_bytes()
+    offset = data.index(b"\n") + 1
+    written.write_bytes(data.replace(b"second", b"tampered"))
+    with pytest.raises(ResultsError, match=f"event 2 at byte {offset} must fit") as caught:
+        Journal.open(written)
+    assert str(written) in str(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_damage_is_left_as_it_is(written: Path) -> None:
+    damaged = written.read_bytes().replace(b"second", b"sEcond") + b"12 torn"
+    written.write_bytes(damaged)
+    with pytest.raises(ResultsError):
+        Journal.open(written)
+    assert written.read_bytes() == damaged
+
+
+def test_a_journal_is_created_once(written: Path) -> None:
+    with pytest.raises(ResultsError, match="exists"):
+        Journal.create(written)
+
+
+def test_a_missing_journal_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="No such file"):
+        Journal.open(tmp_path / "journal.jsonl")
+
+
+def test_after_a_failed_append_the_journal_takes_no_more(
+    tmp_path: Path, file_size_limit: int
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    heard: list[Event] = []
+    journal = Journal.create(path, heard.append)
+    journal.append(note("fits"))
+    with pytest.raises(ResultsError, match="File too large"):
+        journal.append(note("x" * file_size_limit))
+    with pytest.raises(ResultsError, match="closed"):
+        journal.append(note("fits too"))
+    assert heard == [note("fits")]
+    reopened = Journal.open(path)
+    assert reopened.cut_bytes > 0
+    reopened.append(note("again"))
+    reopened.close()
+    assert list(read_events(path)) == [note("fits"), note("again")]
