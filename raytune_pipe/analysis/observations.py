@@ -1,0 +1,134 @@
+"""What an importance is measured on: rows of units and a target, from the trials of a run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import skew
+
+from raytune_pipe.base import Value
+from raytune_pipe.results.reading import Results
+from raytune_pipe.search_space import Choice, SearchSpace
+
+Array = NDArray[np.float64]
+
+FINISHED = ("completed", "stopped_early", "timed_out")
+"""Statuses whose last score counts."""
+BROKEN = ("diverged", "failed", "out_of_memory")
+"""Statuses that count as the worst score that was seen, whatever was reported before."""
+HEAVY_TAIL = 1.0
+"""Skewness (third standardized moment) above which a positive score is ranked on a log scale."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Rows to fit an estimator to; lower targets are better."""
+
+    space: SearchSpace
+    """The hyperparameters, then the context."""
+    units: Array
+    """[rows, axes], NaN where a hyperparameter does not apply."""
+    target: Array
+    """[rows]"""
+    clusters: Mapping[str, NDArray[np.int64]]
+    """How rows belong together: ``trials``, and ``generations`` of a population; numbers [rows]."""
+    objective: str
+    """What the target is, in words."""
+    context: tuple[str, ...] = ()
+    """Axes that are not hyperparameters: reported apart, not ranked."""
+    notes: tuple[str, ...] = ()
+    """What was done with trials that did not simply finish."""
+
+    @property
+    def trials(self) -> int:
+        """How many trials the rows come from."""
+        return len(np.unique(self.clusters["trials"]))
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """The names to rank: the space's without the context."""
+        return tuple(name for name in self.space.names if name not in self.context)
+
+
+def units_of(space: SearchSpace, rows: pd.DataFrame) -> Array:
+    """Units ``[rows, axes]`` of the hyperparameter columns of a table; NaN where one is null."""
+    columns = [
+        [_unit(one.distribution, value) for value in rows[one.name].tolist()] for one in space
+    ]
+    return np.array(columns, dtype=float).reshape(len(space), len(rows)).T
+
+
+def _unit(distribution: Any, value: Any) -> float:
+    if pd.isna(value):
+        return np.nan
+    if isinstance(distribution, Choice):
+        value = _label(distribution, value)
+    return float(distribution.to_unit(value))
+
+
+def _label(choice: Choice, value: Any) -> Value:
+    """The label that a column holds, as itself or (options of mixed types) as text."""
+    if choice.contains(value):
+        return value  # type: ignore[no-any-return]  # a label of the choice
+    return next((label for label in choice.labels if str(label) == str(value)), value)
+
+
+def describe_objective(objective: Mapping[str, str], score: str) -> str:
+    """The objective in words, such as ``log of val_loss, last report``."""
+    return f"{score}{objective['metric']}, {objective['at']} report"
+
+
+def trial_observations(results: Results) -> Observations:
+    """One row a trial: its hyperparameters and its score.
+
+    Trials that ended badly count as the worst score, since dropping them would hide just the
+    hyperparameter that made them fail. Trials stopped early count with their last score, the lesser
+    evil: leaving them out keeps only the good ones, in which what made them good hardly varies.
+    """
+    trials = results.trials
+    status = trials["status"].astype(str)
+    used = trials[status.isin([*FINISHED, *BROKEN])]
+    status = status[used.index]
+    scores = used["score"].to_numpy(dtype=float, na_value=np.nan)
+    scores = np.where(status.isin(BROKEN) | ~np.isfinite(scores), np.nan, scores)
+    finite = scores[np.isfinite(scores)]
+    scores = np.where(np.isnan(scores), finite.max(initial=-np.inf), scores)
+    if not len(finite):
+        used, scores = used.iloc[:0], scores[:0]
+    logarithmic = prefers_log(scores)
+    return Observations(
+        space=results.space,
+        units=units_of(results.space, used),
+        target=np.log(scores) if logarithmic else scores,
+        clusters={"trials": np.arange(len(used))},
+        objective=describe_objective(results.objective, "log of " if logarithmic else ""),
+        notes=tuple(_notes(trials["status"].astype(str))),
+    )
+
+
+def prefers_log(scores: Array) -> bool:
+    """Whether scores are positive with a heavy upper tail, which their logarithm shortens."""
+    if len(scores) < 3 or not (scores > 0).all() or np.ptp(scores) == 0:
+        return False
+    tail = float(skew(scores))
+    return tail > HEAVY_TAIL and abs(float(skew(np.log(scores)))) < tail
+
+
+def _notes(status: pd.Series) -> Iterable[str]:
+    counts = {str(name): int(count) for name, count in status.value_counts().items()}
+    broken = [f"{counts[name]} {name}" for name in BROKEN if name in counts]
+    if broken:
+        yield f"{', '.join(broken)}: counted as the worst score seen."
+    if "stopped_early" in counts:
+        yield (
+            f"{counts['stopped_early']} stopped early: counted with their last score, so what "
+            "works late is underrated; early stopping is not handled yet."
+        )
+    if "timed_out" in counts:
+        yield f"{counts['timed_out']} timed_out: counted with their last score."
+    unfinished = sum(counts.get(name, 0) for name in ("running", "interrupted"))
+    if unfinished:
+        yield f"{unfinished} unfinished: left out."

@@ -1,0 +1,111 @@
+"""Rows from a population's run: one per trial and perturbation interval (a segment).
+
+Under population-based training a trial's last score is the work of all the trials it descends from,
+so whole trials say little about hyperparameters. Over one interval the weights have one owner and
+the hyperparameters are fixed: how much the score changed, given where it started, is theirs.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from raytune_pipe.analysis.observations import Array, Observations, describe_objective, units_of
+from raytune_pipe.results.reading import Results
+from raytune_pipe.search_space import Hyperparameter, SearchSpace, Uniform
+
+START = "(start score)"
+"""Context: the rank of a segment's first score among those of its generation."""
+GENERATION = "(generation)"
+"""Context: how many intervals came before."""
+
+
+def is_population(results: Results) -> bool:
+    """Whether trials copied one another, so that a trial's end is not its own doing alone."""
+    scheduler = results.experiment.get("scheduler") or {}
+    return scheduler.get("kind") == "pbt" and "interval_epochs" in scheduler
+
+
+def segment_observations(results: Results) -> Observations:
+    """One row a segment: its hyperparameters, its start, its generation and the change of score.
+
+    The change is per epoch, of the logarithm where all scores are positive. A segment that ends
+    in a NaN counts as the worst change that was seen. The first one of a trial starts at its first
+    report. The start enters as a rank, so that it does not carry the generation.
+    """
+    scores = pd.to_numeric(results.reports["score"]).to_numpy(dtype=float, na_value=np.nan)
+    logarithmic = bool((scores[np.isfinite(scores)] > 0).all())
+    reports = results.reports.assign(level=np.log(scores) if logarithmic else scores)
+    segments = _segments(reports, results)
+    change = (segments["end"] - segments["start"]).to_numpy(dtype=float)
+    change = change / segments["epochs"].to_numpy(dtype=float)
+    broken = ~np.isfinite(change)
+    change[broken] = change[~broken].max(initial=0.0)
+    context = SearchSpace(
+        tuple(Hyperparameter(name, Uniform(low=0.0, high=1.0)) for name in (START, GENERATION))
+    )
+    return Observations(
+        space=SearchSpace((*results.space, *context)),
+        units=np.column_stack([units_of(results.space, segments), _context_units(segments)]),
+        target=change,
+        clusters={
+            "trials": pd.factorize(segments["trial_id"])[0].astype(np.int64),
+            "generations": segments["generation"].to_numpy(np.int64),
+        },
+        objective=describe_objective(
+            results.objective, f"change per epoch of {'log ' if logarithmic else ''}"
+        ),
+        context=context.names,
+        notes=tuple(_notes(int(broken.sum()), results)),
+    )
+
+
+def _segments(reports: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """The last report of each trial in each interval, with ``start``, ``end`` and ``epochs``."""
+    interval = int(results.experiment["scheduler"]["interval_epochs"])
+    number = reports["report"].astype("int64")
+    reports = reports.assign(report=number, generation=(number - 1) // interval)
+    ends = reports.sort_values("report").groupby(["trial_id", "generation"]).tail(1)
+    level = reports.set_index(["trial_id", "report"])["level"].to_dict()
+    donors = _donors(results.lineage)
+    before = (ends["generation"] * interval).clip(lower=1)
+    origins = [donors.get(own, own) for own in zip(ends["trial_id"], before, strict=True)]
+    segments: pd.DataFrame = ends.assign(
+        start=[level.get(origin, np.nan) for origin in origins],
+        end=ends["level"],
+        epochs=ends["report"] - before,
+    )
+    known = np.isfinite(segments["start"].to_numpy(dtype=float))
+    used: pd.DataFrame = segments[known & (segments["epochs"] > 0)]
+    return used.sort_values(["generation", "trial_id"])
+
+
+def _donors(lineage: pd.DataFrame) -> dict[tuple[str, int], tuple[str, int]]:
+    """Whose report the weights come from, by the trial and its last report before the copy."""
+    copies = lineage[lineage["donor"].notna()]
+    return {
+        (row["trial_id"], int(row["report"])): (row["donor"], int(row["donor_report"]))
+        for row in copies[["trial_id", "report", "donor", "donor_report"]].to_dict("records")
+    }
+
+
+def _context_units(segments: pd.DataFrame) -> Array:
+    generation = segments["generation"]
+    by_generation = segments.groupby("generation")["start"]
+    rank = (by_generation.rank() - 0.5) / by_generation.transform("size")
+    place = (generation + 0.5) / (generation.max() + 1)
+    return np.column_stack([rank.to_numpy(dtype=float), place.to_numpy(dtype=float)])
+
+
+def _notes(broken: int, results: Results) -> Iterable[str]:
+    yield (
+        "a population: ranked on the change over each perturbation interval, given its start and "
+        "generation; values that the population left early are told by few segments."
+    )
+    if broken:
+        yield f"{broken} segments ended in NaN: counted as the worst change seen."
+    status = results.trials["status"].astype(str)
+    for name in ("failed", "out_of_memory"):
+        count = int((status == name).sum())
+        if count:
+            yield f"{count} {name}: counted up to their last report."

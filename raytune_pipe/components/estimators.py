@@ -1,0 +1,110 @@
+"""Estimators: how the variance of an objective is shared out among the hyperparameters.
+
+An estimator fits a surrogate of the target over the units of a search space. The surrogate predicts
+and gives the variance shares (Sobol indices) over the space's own measure, in which every searched
+hyperparameter is spread evenly on its declared scale, whatever the observed trials look like.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol
+
+from pydantic import Field
+
+from raytune_pipe.base import Component, Count, Positive
+from raytune_pipe.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+class Shares(NamedTuple):
+    """Fractions of the surrogate's variance, in the order of the space's hyperparameters."""
+
+    first: Array
+    """[axes], by each hyperparameter alone (first-order Sobol index)."""
+    total: Array
+    """[axes], with everything it has a part in (total Sobol index)."""
+    pairs: Array
+    """[axes, axes], symmetric, by each pair beyond its two members; zero on the diagonal."""
+
+
+class Surrogate(Protocol):
+    """A fitted model of the target over the units."""
+
+    def predict(self, units: Array) -> Array:
+        """Give the expected target at each row of units; NaN where an axis does not apply."""
+        ...
+
+    def shares(self) -> Shares:
+        """Give the variance shares; all zero where the surrogate is flat."""
+        ...
+
+    def refit(self, weights: Array) -> Surrogate:
+        """Fit again to the same rows, each counted ``weights`` times; zero leaves a row out."""
+        ...
+
+
+def applies(space: SearchSpace, units: Array) -> NDArray[np.bool_]:
+    """Which hyperparameters apply at each row of units ``[rows, axes]``, as their parents say."""
+    import numpy as np
+
+    held = np.ones(units.shape, dtype=bool)
+    for place, one in enumerate(space):
+        if one.condition:
+            parent = space.names.index(one.condition.parent)
+            label_at = space[one.condition.parent].distribution.from_unit
+            fits = [label_at(unit) in one.condition.values for unit in units[:, parent]]
+            held[:, place] = held[:, parent] & fits
+    return held
+
+
+class Expansion(Component):
+    """Orthonormal polynomials of single hyperparameters and of pairs, shrunk group by group.
+
+    Bayesian linear regression in which every hyperparameter and every pair has its own prior
+    variance, set by maximizing the evidence (automatic relevance determination; MacKay 1992,
+    doi:10.1162/neco.1992.4.3.415). The shares follow from the coefficients in closed form (Sudret
+    2008, doi:10.1016/j.ress.2007.04.002). Best on smooth responses.
+    """
+
+    kind: Literal["expansion"] = "expansion"
+    degree: Count = 8
+    """Highest degree in a single hyperparameter."""
+    pair_degree: Annotated[int, Field(ge=2)] = 6
+    """Highest sum of the two degrees in a product of two hyperparameters."""
+
+    def fit(self, space: SearchSpace, units: Array, target: Array) -> Surrogate:
+        """Fit to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
+        from raytune_pipe.components.estimators_expansion import Terms, fit_expansion
+
+        return fit_expansion(Terms(space, self.degree, self.pair_degree), units, target)
+
+
+class Boosting(Component):
+    """Gradient-boosted trees (Friedman 2001, doi:10.1214/aos/1013203451).
+
+    The shares are estimated at quasi-random points (Jansen 1999,
+    doi:10.1016/S0010-4655(98)00154-4). Ten times as slow as an expansion, and blurred below some
+    hundred trials; a check on it where the response has cliffs.
+    """
+
+    kind: Literal["boosting"] = "boosting"
+    trees: Count = 200
+    """Number of trees."""
+    depth: Count = 4
+    """Levels of splits in each tree."""
+    shrinkage: Annotated[Positive, Field(le=1)] = 0.06
+    """Factor on what each tree adds."""
+
+    def fit(self, space: SearchSpace, units: Array, target: Array) -> Surrogate:
+        """Fit to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
+        from raytune_pipe.components.estimators_boosting import fit_boosting
+
+        return fit_boosting(self, space, units, target)
+
+
+Estimator = Annotated[Expansion | Boosting, Field(discriminator="kind")]

@@ -1,0 +1,93 @@
+"""The mathematics of `Boosting`: trees over the units, their variance shares at sampled points."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+from sklearn.ensemble import GradientBoostingRegressor
+
+from raytune_pipe.components.estimators import Boosting, Shares, applies
+from raytune_pipe.search_space import SearchSpace
+
+Array = NDArray[np.float64]
+
+POINTS = 256
+"""Quasi-random points for the shares, a power of two; their error is far below the trees' own."""
+MIDDLE = 0.5
+"""What a tree sees of a hyperparameter that does not apply."""
+
+
+@dataclass(frozen=True)
+class FittedBoosting:
+    """Trees, and the rows that they were fitted to."""
+
+    settings: Boosting
+    space: SearchSpace
+    units: Array
+    target: Array
+    trees: GradientBoostingRegressor
+
+    def predict(self, units: Array) -> Array:
+        """Give the expected target at each row of units."""
+        predicted: Array = self.trees.predict(np.nan_to_num(units, nan=MIDDLE))
+        return predicted
+
+    def shares(self) -> Shares:
+        """Swap one or two axes between two samples: what changes is theirs (Jansen)."""
+        axes = len(self.space)
+        sample = qmc.Sobol(2 * axes, scramble=True, rng=0).random(POINTS)
+        left, right = sample[:, :axes], sample[:, axes:]
+        pairs = list(itertools.combinations(range(axes), 2))
+        swaps = [(axis,) for axis in range(axes)] + pairs
+        points = [left, right, *(_swapped(left, right, swap) for swap in swaps)]
+        values = self._at(np.vstack(points)).reshape(len(points), POINTS)
+        variance = float(np.var(values[:2]))
+        if variance == 0:
+            return Shares(np.zeros(axes), np.zeros(axes), np.zeros((axes, axes)))
+        closed = 1 - ((values[1] - values[2:]) ** 2).mean(axis=1) / (2 * variance)
+        total = ((values[0] - values[2 : 2 + axes]) ** 2).mean(axis=1) / (2 * variance)
+        first = np.clip(closed[:axes], 0.0, 1.0)
+        interactions = np.zeros((axes, axes))
+        for pair, share in zip(pairs, closed[axes:], strict=True):
+            beyond = max(share - closed[pair[0]] - closed[pair[1]], 0.0)
+            interactions[pair] = interactions[pair[::-1]] = beyond
+        return Shares(first, np.clip(total, 0.0, 1.0), interactions)
+
+    def refit(self, weights: Array) -> FittedBoosting:
+        """Fit again, each row counted ``weights`` times."""
+        return _fitted(self.settings, self.space, self.units, self.target, weights)
+
+    def _at(self, points: Array) -> Array:
+        return self.predict(np.where(applies(self.space, points), points, np.nan))
+
+
+def fit_boosting(
+    settings: Boosting, space: SearchSpace, units: Array, target: Array
+) -> FittedBoosting:
+    """Fit trees to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
+    return _fitted(settings, space, units, target, np.ones(len(target)))
+
+
+def _fitted(
+    settings: Boosting, space: SearchSpace, units: Array, target: Array, weights: Array
+) -> FittedBoosting:
+    trees = GradientBoostingRegressor(
+        n_estimators=settings.trees,
+        max_depth=settings.depth,
+        learning_rate=settings.shrinkage,
+        subsample=0.7,
+        random_state=0,
+    )
+    kept = weights > 0
+    trees.fit(np.nan_to_num(units[kept], nan=MIDDLE), target[kept], sample_weight=weights[kept])
+    return FittedBoosting(settings, space, units, target, trees)
+
+
+def _swapped(left: Array, right: Array, swap: tuple[int, ...]) -> Array:
+    points = left.copy()
+    points[:, swap] = right[:, swap]
+    return points
