@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 from zlib import crc32
 
 from raytune_pipe.base import ResultsError
@@ -75,8 +75,18 @@ def read_events(path: Path) -> JournalReader:
     return JournalReader(path)
 
 
+class _End(NamedTuple):
+    """Where the last event ends that its writer knows to be on disk."""
+
+    number: int = 0
+    offset: int = 0
+    checksum: int = 0
+
+
 class Journal:
     """Appends events; an append returns once they are on disk.
+
+    An append that is interrupted (Ctrl-C) may be on disk or not; the next one overwrites it.
 
     Raises:
         ResultsError: the file cannot be written. After a failed append it takes no more, since
@@ -85,13 +95,17 @@ class Journal:
 
     def __init__(self, path: Path, listener: Listener | None = None) -> None:
         self.path = path
-        self.number = 0
-        """Events in the journal."""
         self.cut_bytes = 0
         """The length of the torn tail that was cut off when the journal was opened."""
-        self._checksum = 0
+        self._end = _End()
+        self._interrupted = False
         self._listener = listener
         self._descriptor: int | None = None
+
+    @property
+    def number(self) -> int:
+        """Events in the journal."""
+        return self._end.number
 
     @classmethod
     def create(cls, path: Path, listener: Listener | None = None) -> Self:
@@ -111,7 +125,7 @@ class Journal:
         for event in reader:
             if listener:
                 listener(event)
-        journal.number, journal._checksum = reader.number, reader.checksum
+        journal._end = _End(reader.number, reader.offset, reader.checksum)
         journal.cut_bytes = reader.torn_bytes
         with storage_errors(path):
             journal._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -122,25 +136,29 @@ class Journal:
 
     def append(self, *events: Event) -> None:
         """Write the events and flush them to disk, all with one flush."""
-        descriptor = self._descriptor
-        if descriptor is None:
+        if self._descriptor is None:
             raise ResultsError(f"{self.path}: the journal must be open, but it was closed")
-        checksum, lines = self._checksum, []
+        number, offset, checksum = self._end
+        lines = []
         for event in events:
             payload = encode(event)
             checksum = crc32(payload, checksum)
             lines.append(_line(payload, checksum))
+        data = b"".join(lines)
         try:
             with storage_errors(self.path):
-                _write_all(descriptor, b"".join(lines))
-                os.fsync(descriptor)
+                if self._interrupted:
+                    os.ftruncate(self._descriptor, offset)
+                self._interrupted = True
+                _write_all(self._descriptor, data)
+                os.fsync(self._descriptor)
         except ResultsError:
             self.close()
             raise
-        self._checksum = checksum
-        for event in events:
-            self.number += 1
-            if self._listener:
+        self._end = _End(number + len(events), offset + len(data), checksum)
+        self._interrupted = False
+        if self._listener:
+            for event in events:
                 self._listener(event)
 
     def close(self) -> None:

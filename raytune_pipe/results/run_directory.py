@@ -8,6 +8,7 @@ import shutil
 import time
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
@@ -19,7 +20,7 @@ from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
 from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.events import Event, FileEvent
 from raytune_pipe.results.files import flush_folder, storage_errors, write_atomically
-from raytune_pipe.results.journal import JOURNAL, Journal
+from raytune_pipe.results.journal import JOURNAL, Journal, read_events
 from raytune_pipe.results.lock import take_lock
 from raytune_pipe.results.tables import TableFold
 
@@ -77,8 +78,15 @@ class RunDirectory:
             raise
 
     def _note(self, event: Event) -> None:
-        self._tables.add(event)
         self._stored.add(event)
+        self._tables.add(event)
+
+    def _catch_up(self) -> None:
+        """Read the journal again if an interrupt (Ctrl-C) kept an event from being noted."""
+        if self._tables.number != self.journal.number:
+            self._tables, self._stored = TableFold(), CheckpointFold()
+            for event in islice(read_events(self.journal.path), self.journal.number):
+                self._note(event)
 
     def write_file(self, name: str, text: str) -> None:
         """Write a file of the run as a whole; its hash goes into the journal."""
@@ -106,6 +114,7 @@ class RunDirectory:
 
         Does nothing before the journal has an experiment, or when there is nothing new.
         """
+        self._catch_up()
         number = self.journal.number
         if self._tables.experiment is None or number == self._published:
             return
@@ -114,7 +123,11 @@ class RunDirectory:
         self._published = number
 
     def collect_garbage(self) -> None:
-        """Delete the checkpoints that nothing refers to any more, see `checkpoints.unneeded`."""
+        """Delete the checkpoints that nothing refers to any more, see `checkpoints.unneeded`.
+
+        A file that no report in the journal has named yet is left alone.
+        """
+        self._catch_up()
         for name in self._stored.unneeded():
             with storage_errors(self.path / name):
                 (self.path / name).unlink(missing_ok=True)

@@ -55,7 +55,6 @@ class TableFold:
 
     def add(self, event: Event) -> None:
         """Take the next event."""
-        self.number += 1
         if event["event"] == "report":
             self._add_report(event)
         elif event["event"] == "decision":
@@ -70,6 +69,7 @@ class TableFold:
             self._trials[event["trial_id"]] = TrialState(event["trial_id"], leaves)
         elif event["event"] == "experiment":
             self._add_experiment(event)
+        self.number += 1
 
     def counts(self) -> dict[Status | Literal["not_started"], int]:
         """The number of trials by status."""
@@ -108,7 +108,7 @@ class TableFold:
             return self._trials[trial_id]
         except KeyError:
             raise ResultsError(
-                f"event {self.number} must be about a planned trial, but got {trial_id!r}"
+                f"event {self.number + 1} must be about a planned trial, but got {trial_id!r}"
             ) from None
 
     def _add_experiment(self, event: ExperimentEvent) -> None:

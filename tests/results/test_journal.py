@@ -99,12 +99,13 @@ def test_opening_cuts_a_torn_tail_and_goes_on(written: Path) -> None:
 def test_every_flipped_bit_is_detected(written: Path) -> None:
     data = written.read_bytes()
     undetected = []
-    for position in range(len(data) * 8):
-        flipped = bytearray(data)
-        flipped[position // 8] ^= 1 << position % 8
-        written.write_bytes(flipped)
-        with suppress(ResultsError):
-            undetected.append(list(read_events(written)))
+    with written.open("r+b", buffering=0) as file:
+        for position in range(len(data) * 8):
+            offset, bit = divmod(position, 8)
+            os.pwrite(file.fileno(), bytes([data[offset] ^ 1 << bit]), offset)
+            with suppress(ResultsError):
+                undetected.append((offset, bit, list(read_events(written))))
+            os.pwrite(file.fileno(), data[offset : offset + 1], offset)
     assert undetected == []
 
 
@@ -163,3 +164,23 @@ def test_after_a_failed_append_the_journal_takes_no_more(
     reopened.append(note("again"))
     reopened.close()
     assert list(read_events(path)) == [note("fits"), note("again")]
+
+
+def test_an_interrupted_append_is_overwritten_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal.create(path)
+    journal.append(NOTES[0])
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append(NOTES[1])
+    journal.append(NOTES[2])
+    journal.close()
+    assert journal.number == 2
+    assert list(read_events(path)) == [NOTES[0], NOTES[2]]

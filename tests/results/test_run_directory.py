@@ -15,6 +15,7 @@ from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import read_events
 from raytune_pipe.results.lock import take_lock
 from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.tables import TableFold
 
 CLAIM = """
 import sys
@@ -175,6 +176,23 @@ def test_nothing_is_published_before_there_is_an_experiment(tmp_path: Path) -> N
     with RunDirectory.claim(tmp_path, "run") as run:
         run.publish()
     assert not list(run.path.glob("*.parquet"))
+
+
+def test_an_event_that_an_interrupt_kept_from_being_noted_is_published(
+    tmp_path: Path, small_run: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with RunDirectory.claim(tmp_path, "run") as run:
+        run.journal.append(*small_run[:-1])
+        with monkeypatch.context() as patched:
+            patched.setattr(TableFold, "add", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run.journal.append(small_run[-1])
+        run.publish()
+    trials = pd.read_parquet(run.path / "trials.parquet")
+    assert list(trials["status"]) == ["running", "completed", "diverged"]
 
 
 def test_garbage_is_collected_and_nothing_else(tmp_path: Path, small_run: list[Event]) -> None:
