@@ -236,6 +236,8 @@ class Experiment(Component):
         text = io.StringIO()
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = False
+        # Some characters, and some lines that are folded, would not be read back as they were.
+        yaml.allow_unicode, yaml.width = False, 1_000_000
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # untyped there
         yaml.dump(self.resolved(), text)
         return text.getvalue()

@@ -103,7 +103,8 @@ def _problem(detail: ErrorDetails, model: type[Component], data: Any) -> Problem
         return Problem(path, message + (near(value, options) if isinstance(value, str) else ""))
     wording = _WORDING.get(kind)
     must = wording(context) if wording else f"is not valid: {detail['msg']}"
-    return Problem(path, f"{must}, but got {shown(value)}{_advice(kind, value)}")
+    message = f"{must}, but got {shown(value)}{_advice(kind, value)}"
+    return Problem(path, message, is_at_key="[key]" in detail["loc"])
 
 
 _WORDING: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

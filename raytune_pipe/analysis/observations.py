@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import skew
 
 from raytune_pipe.base import Value
+from raytune_pipe.results.lineage import as_text
 from raytune_pipe.results.reading import Results
 from raytune_pipe.search_space import Choice, SearchSpace
 
@@ -73,7 +74,7 @@ def _label(choice: Choice, value: Any) -> Value:
     """The label that a column holds, as itself or (options of mixed types) as text."""
     if choice.contains(value):
         return value  # type: ignore[no-any-return]  # a label of the choice
-    return next((label for label in choice.labels if str(label) == str(value)), value)
+    return next((label for label in choice.labels if as_text(label) == value), value)
 
 
 def describe_objective(objective: Mapping[str, str], score: str) -> str:

@@ -23,7 +23,8 @@ def validate(experiment: "Experiment", again: list[str], as_json: bool) -> None:
     if as_json:
         show_json({"name": experiment.name, "trials": trials, "searched": searched})
     else:
-        show(f"ok: {experiment.name}: {trials} trials, {len(searched)} hyperparameters searched")
+        names = f" ({', '.join(searched)})" if searched else ""
+        show(f"ok: {experiment.name}, {trials} trials, {len(searched)} searched{names}")
     show_next("raytune-pipe", "plan", *again, as_json=as_json)
 
 
@@ -63,6 +64,8 @@ def _slots(experiment: "Experiment", address: str | None) -> int:
 @click.command()
 def schema() -> None:
     """Print the JSON schema of experiment files."""
+    import json
+
     from raytune_pipe.experiment import experiment_schema
 
-    show_json(experiment_schema())
+    click.echo(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))

@@ -1,10 +1,10 @@
 """What a launch looks like while it runs: a fold over its events, and two ways to show it."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import NamedTuple
 
 from rich.console import Console
@@ -15,8 +15,8 @@ from raytune_pipe.base import Value
 from raytune_pipe.results.events import Event, ReportEvent, Status
 from raytune_pipe.tuning.runner import Listener
 
-REFRESH_S = 0.25
-"""Shortest time between two drawings of the table."""
+REFRESH_HZ = 4
+"""Drawings of the table per second."""
 UNFIT = ("diverged", "failed", "out_of_memory")
 """Statuses of trials that are never the best, and whose end is worth a line of its own."""
 
@@ -50,6 +50,7 @@ class LiveState:
     """The report of each trial that counts so far."""
     began: float | None = None
     """When the first trial started."""
+    first_report: float | None = None
     now: float = 0.0
 
     def apply(self, event: Event) -> None:
@@ -72,6 +73,7 @@ class LiveState:
 
     def _add_report(self, event: ReportEvent) -> None:
         trial_id, score = event["trial_id"], event["score"]
+        self.first_report = event["time"] if self.first_report is None else self.first_report
         self.trained[trial_id] += 1
         value = event["metrics"].get(self.metric, score)
         report = Best(trial_id, score, value, event["epoch"], event["values"])
@@ -98,19 +100,20 @@ class LiveState:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time that the epochs left would take at the pace so far; None before any.
+        """The time that the epochs left would take at the pace so far; None before there is one.
 
-        An upper bound where trials are stopped early.
+        An upper bound where trials are stopped early. The pace is taken from the first report on,
+        since the workers' start is paid once.
         """
-        done = self.trained.total()
-        if not done or self.began is None:
+        done = self.trained.total() - 1
+        if done < 1 or self.first_report is None:
             return None
         left = sum(
             max(0.0, epochs - self.trained[trial_id])
             for trial_id, epochs in self.planned.items()
             if self.status.get(trial_id, "running") == "running"
         )
-        return (self.now - self.began) * left / done
+        return (self.now - self.first_report) * left / done
 
 
 def table(state: LiveState) -> Table:
@@ -118,6 +121,9 @@ def table(state: LiveState) -> Table:
     grid = Table.grid("", "", padding=(0, 2))
     counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
     grid.add_row("trials", f"{len(state.planned)}: {counts}")
+    if state.began is None:
+        grid.add_row("", "starting Ray")
+        return grid
     left = state.seconds_left
     remaining = "" if left is None else f", at most {duration(left)} left"
     epochs = f"{state.trained.total()} of {sum(state.planned.values()):g}"
@@ -174,26 +180,23 @@ def display(console: Console) -> Iterator[Listener]:
 
         yield print_line
         return
-    with Live(console=console, auto_refresh=False) as live:
-        yield _Redrawing(state, live).hear
 
+    lock = Lock()
 
-@dataclass
-class _Redrawing:
-    """Redraws the table as events come, in the thread that they come in."""
+    def draw() -> Table:
+        with lock:
+            return table(state)
 
-    state: LiveState
-    live: Live
-    drawn_at: float = 0.0
-
-    def hear(self, event: Event) -> None:
-        self.state.apply(event)
+    def hear(event: Event) -> None:
+        with lock:
+            state.apply(event)
         is_trouble = event["event"] == "end" and event["status"] in UNFIT
         if is_trouble or event["event"] == "anomaly":
-            self.live.console.print(line(event, self.state))
-        if event["event"] == "finish" or time.monotonic() - self.drawn_at >= REFRESH_S:
-            self.live.update(table(self.state), refresh=True)
-            self.drawn_at = time.monotonic()
+            console.print(line(event, state))
+
+    # Drawn by a thread of its own, so that events cost nothing and pauses show.
+    with Live(get_renderable=draw, console=console, refresh_per_second=REFRESH_HZ):
+        yield hear
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +55,14 @@ def experiment_options(body: Body) -> Body:
         experiment = open_experiment(file, overrides, allow_imports)
         again = [str(file)]
         again += [word for override in overrides for word in ("--set", override)]
-        again += [word for prefix in allow_imports for word in ("--allow-import", prefix)]
-        return body(experiment=experiment, again=again, **options)
+        return body(experiment=experiment, again=[*again, *import_words(allow_imports)], **options)
 
     return with_experiment
+
+
+def import_words(allow_imports: Iterable[str]) -> list[str]:
+    """The words that allow another command the same imports."""
+    return [word for prefix in allow_imports for word in ("--allow-import", prefix)]
 
 
 def open_experiment(

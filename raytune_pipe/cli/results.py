@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_pipe.cli.options import imports_option, json_option, open_experiment, run_argument
+from raytune_pipe.cli.options import (
+    import_words,
+    imports_option,
+    json_option,
+    open_experiment,
+    run_argument,
+)
 from raytune_pipe.cli.output import show, show_json, show_next
 
 if TYPE_CHECKING:
@@ -64,11 +70,11 @@ def best(
     exported = _export(alone, found, folder) if alone and folder else None
     tested = _test(alone, found) if alone and test else None
     if as_json:
-        show_json({**found.to_mapping(), "test_metrics": tested})
+        show_json({**found.to_mapping(), "test_metrics": tested, "exported": exported})
     else:
         show(best_table(found, tested))
-    after = ("train", str(exported)) if exported else ("best", str(run), "--export", "best")
-    show_next("raytune-pipe", *after, as_json=as_json)
+    after = ("train", exported) if exported else ("best", str(run), "--export", "best")
+    show_next("raytune-pipe", *after, *import_words(allow_imports), as_json=as_json)
 
 
 def _alone(run: Path, found: "BestTrial", allow_imports: tuple[str, ...]) -> "Experiment":
@@ -78,7 +84,7 @@ def _alone(run: Path, found: "BestTrial", allow_imports: tuple[str, ...]) -> "Ex
     return experiment_of(open_experiment(run / "experiment.yaml", (), allow_imports), found)
 
 
-def _export(alone: "Experiment", found: "BestTrial", folder: Path) -> Path:
+def _export(alone: "Experiment", found: "BestTrial", folder: Path) -> str:
     """Write configuration and weights; the path of the configuration."""
     from raytune_pipe.results.files import storage_errors
     from raytune_pipe.training.export import export_weights
@@ -89,7 +95,7 @@ def _export(alone: "Experiment", found: "BestTrial", folder: Path) -> Path:
         export_weights(weights.path, weights.sha256, folder / "weights.safetensors")
         configuration = folder / "best.yaml"
         configuration.write_text(alone.to_yaml(), encoding="utf-8")
-    return configuration
+    return str(configuration)
 
 
 def _test(alone: "Experiment", found: "BestTrial") -> dict[str, float]:

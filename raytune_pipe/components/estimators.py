@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class Shares(NamedTuple):
-    """Fractions of the surrogate's variance, in the order of the space's hyperparameters."""
+    """Fractions of the surrogate's variance, in the order of the space's hyperparameters.
+
+    Where a hyperparameter does not apply it has no effect, and that it applies at all is its
+    parent's doing. What it does where it applies is its own, and no interaction with the parent.
+    """
 
     first: Array
     """[axes], by each hyperparameter alone (first-order Sobol index)."""
@@ -60,6 +64,12 @@ def applies(space: SearchSpace, units: Array) -> NDArray[np.bool_]:
             fits = [label_at(unit) in one.condition.values for unit in units[:, parent]]
             held[:, place] = held[:, parent] & fits
     return held
+
+
+def ancestors(space: SearchSpace, name: str) -> set[str]:
+    """What it depends on whether a hyperparameter applies: its parent, the parent's parent, ..."""
+    condition = space[name].condition
+    return {condition.parent} | ancestors(space, condition.parent) if condition else set()
 
 
 class Expansion(Component):

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 from sklearn.ensemble import GradientBoostingRegressor
 
-from raytune_pipe.components.estimators import Boosting, Shares, applies
+from raytune_pipe.components.estimators import Boosting, Shares, ancestors, applies
 from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
 
-POINTS = 256
+POINTS = 512
 """Quasi-random points for the shares, a power of two; their error is far below the trees' own."""
 MIDDLE = 0.5
 """What a tree sees of a hyperparameter that does not apply."""
@@ -55,7 +55,17 @@ class FittedBoosting:
         for pair, share in zip(pairs, closed[axes:], strict=True):
             beyond = max(share - closed[pair[0]] - closed[pair[1]], 0.0)
             interactions[pair] = interactions[pair[::-1]] = beyond
+        self._to_children(first, total, interactions)
         return Shares(first, np.clip(total, 0.0, 1.0), interactions)
+
+    def _to_children(self, first: Array, total: Array, interactions: Array) -> None:
+        """Make what a hyperparameter does together with its parents its own (see `Shares`)."""
+        names = self.space.names
+        for child, name in enumerate(names):
+            for parent in map(names.index, ancestors(self.space, name)):
+                first[child] += interactions[child, parent]
+                total[parent] -= interactions[child, parent]
+                interactions[child, parent] = interactions[parent, child] = 0.0
 
     def refit(self, weights: Array) -> FittedBoosting:
         """Fit again, each row counted ``weights`` times."""

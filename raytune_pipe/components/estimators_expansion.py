@@ -12,7 +12,7 @@ from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, helmert, solve_triangular
 
-from raytune_pipe.components.estimators import Shares, applies
+from raytune_pipe.components.estimators import Shares, ancestors, applies
 from raytune_pipe.search_space import Choice, IntUniform, LogIntUniform, SearchSpace
 
 Array = NDArray[np.float64]
@@ -98,7 +98,7 @@ class Terms:
         cases = _applicability(space)
         self.together = cases.T @ cases / len(cases)
         """[axes, axes]: the probability that two hyperparameters apply at once."""
-        ancestors = [_ancestors(space, name) for name in space.names]
+        above = [ancestors(space, name) for name in space.names]
         pairs = itertools.combinations(range(len(space)), 2)
         self.groups = [
             *((index,) for index in range(len(space))),
@@ -106,8 +106,8 @@ class Terms:
                 (left, right)
                 for left, right in pairs
                 if self.together[left, right] > 0
-                and space.names[left] not in ancestors[right]
-                and space.names[right] not in ancestors[left]
+                and space.names[left] not in above[right]
+                and space.names[right] not in above[left]
             ),
         ]
         """The hyperparameters of each group, by index."""
@@ -157,11 +157,6 @@ def _cells(parent: object) -> list[float]:
     if not isinstance(parent, Choice):
         raise ValueError(f"a condition must be on a choice, but got {parent!r}")
     return [parent.to_unit(label) for label in parent.labels]
-
-
-def _ancestors(space: SearchSpace, name: str) -> set[str]:
-    condition = space[name].condition
-    return {condition.parent} | _ancestors(space, condition.parent) if condition else set()
 
 
 @dataclass(frozen=True)

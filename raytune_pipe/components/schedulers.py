@@ -15,6 +15,7 @@ class Fifo(Component):
     """Run every trial to the end of its budget."""
 
     kind: Literal["fifo"] = "fifo"
+    """Name of the scheduler."""
 
     def build(
         self,
@@ -40,6 +41,7 @@ class Asha(Component):
     """
 
     kind: Literal["asha"] = "asha"
+    """Name of the scheduler."""
     grace_epochs: Count = 1
     """Epochs that every trial may train: the first rung."""
     reduction_factor: Annotated[float, Field(gt=1)] = 4.0
@@ -81,6 +83,7 @@ class Pbt(Component):
     """
 
     kind: Literal["pbt"] = "pbt"
+    """Name of the scheduler."""
     interval_epochs: Count = 1
     """Epochs between two decisions."""
     quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25

@@ -24,9 +24,9 @@ def apply(tree: Tree, number: int, text: str) -> str | None:
         raise TextError(
             start, (), f"must be path=value, such as optimizer.lr=0.1, but got {shown(text)}"
         )
-    value = parse(source, len(dotted) + 1)
-    tree.problems.extend(value.problems)
     path = _file_path(dotted.strip(), tree, start)
+    value = _value(source, len(dotted) + 1, path)
+    tree.problems.extend(value.problems)
     note = None
     if path[0] == "trial":
         path, note = _leave_search_space(tree, path, value)
@@ -35,6 +35,19 @@ def apply(tree: Tree, number: int, text: str) -> str | None:
         return f"{path[1]} has left the search space"
     tree.graft(path, value, start)
     return note
+
+
+def _value(source: Source, begin: int, path: Path) -> Tree:
+    """What stands behind the equals sign; its errors tell the path that it is meant for."""
+    try:
+        value = parse(source, begin)
+    except TextError as error:
+        raise TextError(error.place, (*path, *error.path), error.message) from error
+    value.problems = [
+        TextError(problem.place, (*path, *problem.path), problem.message)
+        for problem in value.problems
+    ]
+    return value
 
 
 def _file_path(dotted: str, tree: Tree, start: Place) -> Path:

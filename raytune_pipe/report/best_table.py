@@ -18,10 +18,8 @@ def best_table(best: BestTrial, test_metrics: Mapping[str, float] | None = None)
         if value is not None:
             table.add_row(name, number(value))
     if len(best.ancestry) > 1:
-        trained = ", then ".join(
-            f"{one.trial_id} to report {one.to_report}" for one in best.ancestry
-        )
-        table.add_row("trained by", f"{trained}, each under its own hyperparameters")
+        for stretch in best.ancestry:
+            table.add_row("trained by", f"{stretch.trial_id} to report {stretch.to_report}")
     if best.weights:
         table.add_row("weights", f"{best.weights.path} (report {best.weights.report})")
     for name, value in (test_metrics or {}).items():

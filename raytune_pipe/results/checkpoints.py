@@ -60,9 +60,9 @@ class CheckpointFold:
         elif event["event"] == "end" and event["status"] != "interrupted":
             self._in_use.pop(event["trial_id"], None)
 
-    def unneeded(self) -> list[str]:
-        """The files that can be deleted."""
-        return unneeded(self._stored.values(), self._in_use.values())
+    def unneeded(self, keep: Collection[str] = ()) -> list[str]:
+        """The files that can be deleted, those to ``keep`` excepted."""
+        return unneeded(self._stored.values(), {*self._in_use.values(), *keep})
 
     def forget(self, path: str) -> None:
         """Note that a file is gone."""

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -122,16 +123,21 @@ class RunDirectory:
             write_atomically(self.path / f"{name}.parquet", partial(_write_parquet, table))
         self._published = number
 
-    def collect_garbage(self) -> None:
+    def collect_garbage(self, keep: Collection[str] = ()) -> None:
         """Delete the checkpoints that nothing refers to any more, see `checkpoints.unneeded`.
 
-        A file that no report in the journal has named yet is left alone.
+        A file that no report in the journal has named yet is left alone, and so are the paths to
+        ``keep``: those that a later decision may still name.
         """
         self._catch_up()
-        for name in self._stored.unneeded():
+        for name in self._stored.unneeded(keep):
             with storage_errors(self.path / name):
                 (self.path / name).unlink(missing_ok=True)
             self._stored.forget(name)
+
+    def discard(self) -> None:
+        """Delete the run's folder, so that its name is free again: nothing has run in it."""
+        shutil.rmtree(self.path)
 
     def close(self) -> None:
         """Let the run go."""

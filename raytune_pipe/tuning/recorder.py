@@ -65,7 +65,7 @@ class Recorder:
                     "values": dict(planned.values),
                 }
             )
-        self._write(*events)
+        self.write(*events)
 
     @property
     def is_finished(self) -> bool:
@@ -94,7 +94,7 @@ class Recorder:
         if state.status is not None:
             return
         state.status = "running"
-        self._write(
+        self.write(
             {
                 "event": "start",
                 "trial_id": trial_id,
@@ -114,13 +114,13 @@ class Recorder:
         state = self.trials[trial_id]
         mismatch = _mismatch(state.values, answer.values_in_force or {})
         if mismatch:
-            self._write(
+            self.write(
                 {"event": "anomaly", "what": mismatch, "trial_id": trial_id, "time": time.time()}
             )
             return self.on_failure(trial_id, Failure("failed", mismatch, error=""))
         state.time_s += (answer.metrics or {}).get("epoch_s", 0.0)
         event = self._report_event(trial_id, answer)
-        self._write(event)
+        self.write(event)
         state.reports = answer.number
         state.checkpoint = answer.checkpoint_taken or state.checkpoint
         if answer.verdict == "patience":
@@ -140,11 +140,17 @@ class Recorder:
             return []
         return self._end(trial_id, failure.status, failure.reason, failure.error or None)
 
+    def publish(self) -> None:
+        """Bring the tables up to date, and delete checkpoints that nothing refers to any more."""
+        self.run.publish()
+        donors = [report.checkpoint for report in self.maker.donors() if report.checkpoint]
+        self.run.collect_garbage(keep=[checkpoint.path for checkpoint in donors])
+
     def _end(
         self, trial_id: str, status: Status, reason: str, error: str | None = None
     ) -> list[Decision]:
         """End a trial for a reason that is not the decision maker's; it may release others."""
-        self._write(self._ended(trial_id, status, reason, error))
+        self.write(self._ended(trial_id, status, reason, error))
         released = self._settle(trial_id, None, self.maker.on_end(trial_id))
         return [Decision(trial_id, "stop"), *released]
 
@@ -173,7 +179,7 @@ class Recorder:
             for decision in decisions
             if decision.action == "stop"
         ]
-        self._write(event, *ends)
+        self.write(event, *ends)
         for decision in decisions:
             if decision.action == "exploit":
                 state = self.trials[decision.trial]
@@ -217,7 +223,8 @@ class Recorder:
             "time": time.time(),
         }
 
-    def _write(self, *events: Event) -> None:
+    def write(self, *events: Event) -> None:
+        """Journal events in one flush; then let the listener hear of them."""
         self.run.journal.append(*events)
         for event in events:
             self.listener(event)

@@ -13,9 +13,15 @@ from pathlib import Path
 from types import FrameType, NoneType
 from typing import Literal
 
-from raytune_pipe.base import ResultsError
+from raytune_pipe.base import ClusterError, ResultsError
 from raytune_pipe.experiment import Experiment, PlannedTrial
-from raytune_pipe.results.events import ColumnType, Event, FinishEvent
+from raytune_pipe.results.events import (
+    SCHEMA_VERSION,
+    ColumnType,
+    Event,
+    ExperimentEvent,
+    FinishEvent,
+)
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
@@ -79,12 +85,15 @@ def launch(
         except Interrupted as interrupted:
             finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
         except KeyboardInterrupt:
-            _close(run, listener, _finish("interrupted", 130, "SIGINT"))
+            _close(recorder, _finish("interrupted", 130, "SIGINT"))
+            raise
+        except ClusterError:
+            run.discard()  # nothing has run, so the name is free again
             raise
         except BaseException as error:
-            _close(run, listener, _finish("failed", 1, f"{type(error).__name__}: {error}"))
+            _close(recorder, _finish("failed", 1, f"{type(error).__name__}: {error}"))
             raise
-        _close(run, listener, finish)
+        _close(recorder, finish)
     return Outcome(run.path, finish["state"], finish["exit_code"])
 
 
@@ -96,9 +105,9 @@ def prepare(
 ) -> Recorder:
     """Journal what will be run, before anything runs; the recorder then knows every trial."""
     space = experiment.space()
-    header: Event = {
+    header: ExperimentEvent = {
         "event": "experiment",
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "package_version": version("raytune-pipe"),
         "experiment": experiment.resolved(),
         "space": space.to_mappings(),
@@ -106,13 +115,12 @@ def prepare(
         "objective": experiment.objective.model_dump(mode="json"),
         "time": time.time(),
     }
-    run.journal.append(header)
-    listener(header)
-    run.write_file("experiment.yaml", experiment.to_yaml())
-    run.write_status("running")
     names = [planned.trial_id for planned in plan]
     maker = experiment.scheduler.build(space, names, experiment.trial.epochs, experiment.seed)
     recorder = Recorder(experiment, run, maker, listener=listener)
+    recorder.write(header)
+    run.write_file("experiment.yaml", experiment.to_yaml())
+    run.write_status("running")
     recorder.add_plan(plan)
     return recorder
 
@@ -132,7 +140,7 @@ def _run_trials(recorder: Recorder, cluster: Cluster, received: list[int]) -> No
     request = cluster.request(resources)
     recorder.device = "cuda" if request.get("GPU") else "cpu"
     slots = Slots(cluster.slots(resources))
-    publishing = Publishing(recorder.run)
+    publishing = Publishing(recorder)
 
     def turn() -> None:
         if received:
@@ -163,7 +171,7 @@ def _run_trials(recorder: Recorder, cluster: Cluster, received: list[int]) -> No
 class Publishing:
     """Publishes the tables at growing intervals, so that it never costs more than a twentieth."""
 
-    run: RunDirectory
+    recorder: Recorder
     began: float = field(default_factory=time.monotonic)
     due: float = field(default_factory=lambda: time.monotonic() + FIRST_PUBLISH_S)
 
@@ -172,7 +180,7 @@ class Publishing:
         started = time.monotonic()
         if started < self.due:
             return
-        self.run.publish()
+        self.recorder.publish()
         ended = time.monotonic()
         self.due = ended + max(FIRST_PUBLISH_S, 20 * (ended - started), 0.1 * (ended - self.began))
 
@@ -227,8 +235,7 @@ def _finish(state: FinishState, exit_code: int, error: str | None = None) -> Fin
     }
 
 
-def _close(run: RunDirectory, listener: Listener, finish: FinishEvent) -> None:
-    run.journal.append(finish)
-    run.publish()
-    run.write_status(finish["state"], exit_code=finish["exit_code"], error=finish["error"])
-    listener(finish)
+def _close(recorder: Recorder, finish: FinishEvent) -> None:
+    recorder.write(finish)
+    recorder.publish()
+    recorder.run.write_status(finish["state"], exit_code=finish["exit_code"], error=finish["error"])
