@@ -88,3 +88,11 @@ class Fragile(Healthy):
         if largest > 1e4:
             raise ValueError(f"the weights exploded to {largest:g}")
         return super().forward(inputs) * (float("nan") if largest > 50 else 1.0)
+
+
+class RunsOutOfMemory(Healthy):
+    """Asks for more memory than there is."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Never returns."""
+        raise MemoryError(f"no room for {tuple(inputs.shape)}")

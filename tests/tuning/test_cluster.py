@@ -1,0 +1,40 @@
+import pytest
+
+from raytune_pipe.base import ClusterError
+from raytune_pipe.experiment import Resources
+from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
+
+CPUS_ONLY = Cluster(({"CPU": 4.0}, {"CPU": 2.0}))
+ONE_GPU_NODE = Cluster(({"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0}))
+
+
+def test_auto_is_one_gpu_where_a_node_has_one() -> None:
+    assert ONE_GPU_NODE.request(Resources()) == {"CPU": 1.0, "GPU": 1.0}
+    assert CPUS_ONLY.request(Resources()) == {"CPU": 1.0}
+
+
+def test_slots_count_what_fits_on_each_node() -> None:
+    assert CPUS_ONLY.slots(Resources(cpus=3)) == 1
+    assert CPUS_ONLY.slots(Resources(cpus=2)) == 3
+    assert ONE_GPU_NODE.slots(Resources(cpus=1, gpus=1.0)) == 2
+    assert ONE_GPU_NODE.slots(Resources(cpus=0.5, gpus=0.25)) == 8
+    assert ONE_GPU_NODE.slots(Resources(cpus=0.1, gpus=0.1)) == 20
+    assert CPUS_ONLY.slots(Resources(max_concurrent=2)) == 2
+
+
+@pytest.mark.parametrize("resources", [Resources(gpus=3.0), Resources(cpus=16)])
+def test_what_no_node_has_is_refused(resources: Resources) -> None:
+    with pytest.raises(ClusterError, match=r"some node must have .* 8 CPU, 2 GPU; 2 CPU, 0 GPU"):
+        ONE_GPU_NODE.request(resources)
+
+
+def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert local_cluster().nodes[0]["GPU"] == 0
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_workers_are_reached_through_the_ray_that_runs() -> None:
+    with connected(None) as cluster:
+        assert cluster.nodes[0]["CPU"] >= 1
