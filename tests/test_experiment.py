@@ -1,0 +1,376 @@
+"""Experiment: the space and its conditions, plans, what is resolved, checks between the parts."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from raytune_pipe.base import ConfigError, seed_draw
+from raytune_pipe.experiment import Experiment, Objective, Resources, experiment_schema
+from raytune_pipe.experiment_file import load_experiment
+from raytune_pipe.search_space import Condition
+
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+LR = {"kind": "log_uniform", "low": 1e-3, "high": 1.0}
+SGD_OR_ADAMW = {
+    "kind": "choice",
+    "options": [{"kind": "sgd", "nesterov": True}, {"kind": "adamw", "beta2": 0.99}],
+}
+
+
+def experiment(search_space: dict[str, Any], **fields: Any) -> Experiment:
+    trial = {
+        "dataset": {"kind": "digits"},
+        "model": {"kind": "mlp"},
+        "loss": {"kind": "cross_entropy"},
+        "optimizer": {"kind": "sgd", "lr": 0.05},
+        "epochs": 8,
+    } | fields.pop("trial", {})
+    plain = {"name": "x", "trials": 4, "trial": trial, "search_space": search_space}
+    return Experiment.model_validate_json(json.dumps(plain | fields))
+
+
+def conditional() -> Experiment:
+    return experiment(
+        {
+            "optimizer.momentum": {"kind": "uniform", "low": 0.5, "high": 0.9},
+            "optimizer.lr": LR,
+            "optimizer": SGD_OR_ADAMW,
+        },
+        trials=16,
+    )
+
+
+def test_a_choice_of_components_is_named_by_kind_and_conditions_what_only_some_options_have() -> (
+    None
+):
+    space = conditional().space()
+    assert space.names == ("optimizer.kind", "optimizer.momentum", "optimizer.lr")
+    assert space["optimizer.momentum"].condition == Condition("optimizer.kind", ("sgd",))
+    assert space["optimizer.lr"].condition is None
+
+
+def test_choices_within_an_option_depend_on_it() -> None:
+    inner = {"kind": "choice", "options": [{"kind": "constant"}, {"kind": "cosine"}]}
+    outer = {"kind": "choice", "options": [{"kind": "plateau"}, {"kind": "warmup"}]}
+    space = experiment(
+        {
+            "schedule.then.final_factor": {"kind": "uniform", "low": 0, "high": 0.1},
+            "schedule.then": inner,
+            "schedule": outer,
+        }
+    ).space()
+    assert space.names == ("schedule.kind", "schedule.then.kind", "schedule.then.final_factor")
+    assert space["schedule.then.kind"].condition == Condition("schedule.kind", ("warmup",))
+    assert space["schedule.then.final_factor"].condition == Condition(
+        "schedule.then.kind", ("cosine",)
+    )
+
+
+def test_the_chosen_option_takes_the_searched_values_and_keeps_its_own() -> None:
+    searched = conditional()
+    sgd = searched.trial_with(
+        {"optimizer.kind": "sgd", "optimizer.momentum": 0.7, "optimizer.lr": 0.1}, "00000"
+    ).optimizer.model_dump()
+    assert (sgd["kind"], sgd["nesterov"], sgd["momentum"], sgd["lr"]) == ("sgd", True, 0.7, 0.1)
+    adamw = searched.trial_with(
+        {"optimizer.kind": "adamw", "optimizer.momentum": None, "optimizer.lr": 0.1}, "00000"
+    ).optimizer.model_dump()
+    assert (adamw["kind"], adamw["beta2"], adamw["lr"]) == ("adamw", 0.99, 0.1)
+
+
+def test_a_plan_lies_in_the_space_and_repeats_from_its_seed() -> None:
+    searched = conditional()
+    plan = searched.plan()
+    assert [planned.trial_id for planned in plan] == [f"{number:05d}" for number in range(16)]
+    assert all(searched.space().contains(planned.values) for planned in plan)
+    assert {planned.values["optimizer.kind"] for planned in plan} == {"sgd", "adamw"}
+    for planned in plan:
+        assert planned.trial.seed == seed_draw(0, "trial", planned.trial_id)
+        assert planned.trial.optimizer.lr == planned.values["optimizer.lr"]
+    assert conditional().plan() == plan
+    assert searched.model_copy(update={"seed": 1}).plan() != plan
+
+
+def test_the_validated_value_is_recorded() -> None:
+    whole = experiment({"optimizer.lr": {"kind": "choice", "options": [1, 2]}}).plan()
+    assert all(isinstance(planned.values["optimizer.lr"], float) for planned in whole)
+
+
+def test_a_drawn_configuration_that_does_not_go_together_is_told() -> None:
+    searched = experiment(
+        {
+            "optimizer.momentum": {"kind": "choice", "options": [0, 0.5]},
+            "optimizer.nesterov": {"kind": "choice", "options": [True, False]},
+        },
+        trials=32,
+    )
+    with pytest.raises(ConfigError, match=r"trial 000\d\d must be valid, but with optimizer.mom"):
+        searched.plan()
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_what_is_resolved_loads_back_equal(file: Path, tmp_path: Path) -> None:
+    first = load_experiment(file)
+    (tmp_path / "again.yaml").write_text(first.to_yaml())
+    again = load_experiment(tmp_path / "again.yaml")
+    assert again == first
+    assert again.plan() == first.plan()
+    assert Experiment.model_validate_json(json.dumps(first.resolved())) == first
+
+
+@given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_any_argument_of_the_users_is_written_so_that_it_loads_back(
+    tmp_path_factory: pytest.TempPathFactory, args: dict[str, str | float]
+) -> None:
+    model = {"kind": "imported", "target": "nets:Net", "args": args}
+    first = experiment({}, trial={"model": model})
+    file = tmp_path_factory.mktemp("resolved") / "x.yaml"
+    file.write_text(first.to_yaml())
+    assert load_experiment(file, allow_imports=["nets"]) == first
+
+
+def problems(search_space: dict[str, Any], **fields: Any) -> dict[str, str]:
+    """Messages by dotted path."""
+    with pytest.raises(ValidationError) as caught:
+        experiment(search_space, **fields)
+    return {".".join(map(str, each["loc"])): each["msg"] for each in caught.value.errors()}
+
+
+PBT = {"kind": "pbt", "interval_epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("search_space", "fields", "path", "message"),
+    [
+        ({"optimizer.lx": LR}, {}, "search_space.optimizer.lx", "did you mean 'optimizer.lr'?"),
+        ({"trial.optimizer.lr": LR}, {}, "search_space.trial.optimizer.lr", "'optimizer.lr'?"),
+        (
+            {"regularizers.l1.weight": LR},
+            {},
+            "search_space.regularizers.l1.weight",
+            "regularizers.l1 is off; add regularizers: {l1: {}} to the trial",
+        ),
+        (
+            {"optimizer": SGD_OR_ADAMW, "optimizer.dampening": LR},
+            {},
+            "search_space.optimizer.dampening",
+            "a hyperparameter of an option of optimizer",
+        ),
+        ({"optimizer.kind": SGD_OR_ADAMW}, {}, "search_space.optimizer.kind", "whole component"),
+        (
+            {"optimizer": SGD_OR_ADAMW, "optimizer.kind": SGD_OR_ADAMW},
+            {},
+            "search_space.optimizer.kind",
+            "whole component",
+        ),
+        ({"seed": {"kind": "int_uniform", "low": 0, "high": 9}}, {}, "search_space.seed", "drawn"),
+        (
+            {"optimizer.momentum": {"kind": "uniform", "low": 0, "high": 1}},
+            {},
+            "search_space.optimizer.momentum.high",
+            "must be below 1, but got 1",
+        ),
+        (
+            {"batch_size": {"kind": "log_uniform", "low": 8, "high": 64}},
+            {},
+            "search_space.batch_size.kind",
+            "must be log_int_uniform, as batch_size is a whole number",
+        ),
+        (
+            {"model.activation": {"kind": "choice", "options": ["relu", "rleu"]}},
+            {},
+            "search_space.model.activation.options.1",
+            "did you mean 'relu'?",
+        ),
+        (
+            {"optimizer": {"kind": "choice", "options": [{"kind": "sgd"}, {"kind": "adm"}]}},
+            {},
+            "search_space.optimizer.options.1.kind",
+            "must be one of sgd, adamw",
+        ),
+        (
+            {"model.widths": {"kind": "choice", "options": [[8], [16]]}},
+            {},
+            "search_space.model.widths.choice",
+            "an option must be a scalar or a component, but got [8]",
+        ),
+        (
+            {"optimizer.momentum": {"kind": "uniform", "low": 0, "high": 0.9}},
+            {"trial": {"optimizer": {"kind": "sgd", "nesterov": True}}},
+            "search_space.optimizer.momentum.low",
+            "momentum must be above 0 with nesterov",
+        ),
+        (
+            {"optimizer.lr": LR},
+            {"trial": {"schedule": {"kind": "piecewise", "rates": {"0": 0.1}}}},
+            "trial.schedule.rates",
+            "give multipliers of it instead",
+        ),
+        (
+            {
+                "optimizer.lr": LR,
+                "schedule": {
+                    "kind": "choice",
+                    "options": [
+                        {"kind": "cosine"},
+                        {"kind": "warmup", "then": {"kind": "piecewise", "rates": {"0": 0.1}}},
+                    ],
+                },
+            },
+            {},
+            "search_space.schedule.options.1.then.rates",
+            "give multipliers of it instead",
+        ),
+        ({}, {"scheduler": {"kind": "asha", "grace_epochs": 9}}, "scheduler.grace_epochs", "of 8"),
+        ({}, {"scheduler": {"kind": "pbt", "interval_epochs": 8}}, "scheduler.interval_epochs", ""),
+        ({"optimizer.lr": LR}, {"scheduler": PBT, "trials": 1}, "trials", "at least 2 under pbt"),
+        (
+            {"model.activation": {"kind": "choice", "options": ["relu", "tanh"]}},
+            {"scheduler": PBT},
+            "search_space.model.activation",
+            "must be able to change while a trial runs",
+        ),
+        ({"optimizer": SGD_OR_ADAMW}, {"scheduler": PBT}, "search_space.optimizer", "must be able"),
+        (
+            {"epochs": {"kind": "int_uniform", "low": 4, "high": 8}},
+            {"scheduler": {"kind": "asha"}},
+            "search_space.epochs",
+            "must stay fixed under asha",
+        ),
+        (
+            {"optimizer": SGD_OR_ADAMW, "optimizer.momentum": {**LR, "high": 0.9}},
+            {"searcher": {"kind": "grid", "points": 3}, "trials": 9},
+            "trials",
+            "must be the size of the grid, 4, but got 9",
+        ),
+        ({}, {"objective": {"metric": "val_acc"}}, "objective.metric", "'val_accuracy'?"),
+        ({}, {"objective": {"metric": "lr"}}, "objective.metric", "how good a trial is"),
+        ({}, {"objective": {"metric": "val_accuracy"}}, "objective.mode", "must be max"),
+        (
+            {},
+            {"objective": {"metric": "val_accuracy"}, "trial": {"loss": {"kind": "mse"}}},
+            "objective.metric",
+            "must be a metric of regression (train_loss, val_loss)",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_told_at_their_place(
+    search_space: dict[str, Any], fields: dict[str, Any], path: str, message: str
+) -> None:
+    told = problems(search_space, **fields)
+    assert list(told) == [path]
+    assert message in told[path]
+
+
+def test_all_that_does_not_fit_together_is_told_at_once() -> None:
+    told = problems(
+        {"optimizer.lx": LR, "batch_size": {"kind": "choice", "options": [0, 1.5]}},
+        scheduler={"kind": "pbt", "interval_epochs": 20},
+        trials=1,
+    )
+    assert set(told) == {
+        "search_space.optimizer.lx",
+        "search_space.batch_size.options.0",
+        "search_space.batch_size.options.1",
+        "scheduler.interval_epochs",
+        "trials",
+    }
+
+
+def test_the_users_own_metrics_are_known_only_when_their_data_is_loaded() -> None:
+    dataset = {"kind": "imported", "target": "data:load"}
+    own = experiment({}, trial={"dataset": dataset}, objective={"metric": "f1", "mode": "max"})
+    assert own.objective.metric == "f1"
+
+
+def test_a_path_into_an_imported_models_arguments_is_searched() -> None:
+    model = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
+    space = {"model.args.width": {"kind": "choice", "options": [8, 16]}}
+    plan = experiment(space, trial={"model": model}).plan()
+    for planned in plan:
+        assert planned.trial.model.model_dump()["args"] == {
+            "width": planned.values["model.args.width"]
+        }
+    assert "search_space.model.args.width" in problems(space, trial={"model": model}, scheduler=PBT)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "score"),
+    [("min", 2.0, 2.0), ("max", 2.0, -2.0), ("min", math.inf, math.nan), ("max", -math.inf, None)],
+)
+def test_a_score_is_lower_when_better_and_nan_when_not_finite(
+    mode: str, value: float, score: float | None
+) -> None:
+    objective = Objective.model_validate({"metric": "val_loss", "mode": mode})
+    got = objective.score({"val_loss": value, "epoch_s": 1.0})
+    assert math.isnan(got) if score is None or math.isnan(score) else got == score
+    assert math.isnan(objective.score({}))
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"cpus": 0},
+        {"gpus": -1},
+        {"gpus": 1.5},
+        {"gpus": "all"},
+        {"max_concurrent": 0},
+        {"workers": 2},
+        {"gpu_memory_gib": 8},
+        {"accelerator": "A100"},
+    ],
+)
+def test_resources_that_cannot_be_are_refused(resources: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Resources.model_validate_json(json.dumps(resources))
+
+
+@pytest.mark.parametrize("gpus", [0, 0.25, 1, 2, "auto"])
+def test_gpus_are_a_share_or_whole(gpus: float | str) -> None:
+    assert Resources.model_validate_json(json.dumps({"gpus": gpus})).gpus == gpus
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a/b", ".hidden", "a b", "x" * 101, "-rf"])
+def test_a_name_that_is_no_folder_is_refused(name: str) -> None:
+    assert "name" in problems({}, name=name)
+
+
+def test_the_committed_schema_is_fresh() -> None:
+    committed = json.loads((ROOT / "raytune_pipe" / "experiment.schema.json").read_text())
+    assert committed == experiment_schema(), (
+        "run: raytune-pipe schema | python -m json.tool > raytune_pipe/experiment.schema.json"
+    )
+
+
+def test_the_schema_takes_every_shipped_experiment_and_describes_every_field() -> None:
+    schema = experiment_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for file in EXPERIMENTS:
+        jsonschema.validate(YAML(typ="safe").load(file.read_text()), schema)
+    for title, part in schema["$defs"].items():
+        for name, field in part.get("properties", {}).items():
+            assert "description" in field or "$ref" in field, f"{title}.{name}"
+
+
+def test_importing_experiments_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, raytune_pipe.experiment;"
+        "heavy = {'torch', 'ray', 'pandas', 'scipy', 'sklearn', 'pyarrow'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
