@@ -46,7 +46,7 @@ class EpochReport:
     verdict: str | None
     """Why a stop rule wants the trial to end; None to go on."""
     time_s: float
-    """Seconds trained, the epochs before a checkpoint included."""
+    """Seconds that went into the weights: a copy of a donor's begins with the donor's time."""
 
 
 class Trainer:
@@ -74,7 +74,7 @@ class Trainer:
                 " set resources.workers to 1"
             )
         torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)  # numbers below 1e-38 slow a CPU down tenfold
+        torch.set_flush_denormal(True)  # below 1e-38 some CPUs are many times slower
         self.trial = trial
         self.device = torch.device(device)
         self.data = to_device(data or load_data(trial.dataset), self.device)
@@ -99,7 +99,10 @@ class Trainer:
         return self.epoch >= self.trial.epochs
 
     def train_epoch(self) -> EpochReport:
-        """Train on every sample once, then evaluate on the validation part."""
+        """Pass over the training part once, then evaluate on the validation part.
+
+        A loss that is no longer finite raises nothing: the metrics say NaN, and so does the verdict.
+        """
         started = time.perf_counter()
         seed_generators(self.trial.seed, "epoch", self.epoch)
         metrics, values_in_force = self._train()
