@@ -162,7 +162,8 @@ def line(event: Event, state: LiveState) -> str | None:
         ]
         return "\n".join(copies) or None
     if event["event"] == "anomaly":
-        return f"{clock}warning: {event.get('trial_id', '')} {event['what']}"
+        about = f"{event['trial_id']}: " if "trial_id" in event else ""
+        return f"{clock}warning: {about}{event['what']}"
     return None
 
 

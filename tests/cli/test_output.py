@@ -1,0 +1,45 @@
+import json
+import math
+
+import click
+import pytest
+from click.testing import CliRunner
+from rich.table import Table
+
+from raytune_pipe.cli.output import plain, show, show_json, show_next
+
+
+def printed(body: object, *arguments: object, **options: object) -> str:
+    @click.command()
+    def command() -> None:
+        body(*arguments, **options)  # type: ignore[operator]
+
+    return CliRunner().invoke(command, []).stdout
+
+
+def test_numbers_that_are_not_finite_become_null() -> None:
+    value = {"a": math.nan, "b": (1.5, -math.inf), "c": [{"d": math.inf}], "e": "nan", "f": None}
+    expected = {"a": None, "b": [1.5, None], "c": [{"d": None}], "e": "nan", "f": None}
+    assert plain(value) == expected
+    assert json.loads(printed(show_json, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["best", "results/x"], "next: best results/x"),
+        (["best", "my results/x"], "next: best 'my results/x'"),
+        (["launch", "x.yaml", "--set", "model.widths=[1]"], "'model.widths=[1]'"),
+    ],
+)
+def test_next_command_is_ready_to_paste(words: list[str], line: str) -> None:
+    assert line in printed(show_next, *words)
+    assert printed(show_next, *words, as_json=True) == ""
+
+
+def test_a_piped_table_is_neither_wrapped_nor_cut_nor_padded() -> None:
+    table = Table("name", "value")
+    table.add_row("a" * 300, "b")
+    lines = printed(show, table).splitlines()
+    assert any("a" * 300 in line for line in lines)
+    assert all(line == line.rstrip() and "\x1b" not in line for line in lines)

@@ -1,0 +1,101 @@
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.report.plan_table import describe_distribution, number, plan_mapping, plan_table
+from raytune_pipe.search_space import Choice, LogUniform
+
+BASE: dict[str, Any] = {
+    "name": "small",
+    "seed": 3,
+    "trial": {
+        "dataset": {"kind": "digits"},
+        "model": {"kind": "mlp", "widths": [8, 4]},
+        "loss": {"kind": "cross_entropy"},
+        "optimizer": {"kind": "adamw", "lr": 0.1},
+        "epochs": 9,
+    },
+    "search_space": {"optimizer.lr": {"kind": "log_uniform", "low": 1e-4, "high": 1.0}},
+    "trials": 6,
+}
+CHOICE_OF_COMPONENTS = {
+    "optimizer": {"kind": "choice", "options": [{"kind": "sgd", "lr": 0.1}, {"kind": "adamw"}]},
+    "optimizer.momentum": {"kind": "uniform", "low": 0.0, "high": 0.9},
+}
+
+
+def experiment(**changes: Any) -> Experiment:
+    return Experiment.model_validate_json(json.dumps(BASE | changes))
+
+
+def drawn(made: Experiment, slots: int | None = None) -> str:
+    console = Console(file=io.StringIO(), record=True, width=200)
+    console.print(plan_table(made, made.plan(), slots))
+    return console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        ({"kind": "fifo"}, "fifo: every trial runs its 9 epochs"),
+        (
+            {"kind": "asha", "reduction_factor": 2},
+            "asha, bracket 0: rungs at epochs 1, 2, 4, 8; 1 in 2 goes on from each",
+        ),
+        (
+            {"kind": "asha", "reduction_factor": 3, "brackets": 2},
+            "asha, bracket 1: rungs at epochs 3; 1 in 3 goes on from each",
+        ),
+        (
+            {"kind": "pbt", "interval_epochs": 2},
+            "pbt, synchronous: 5 generations of 2 epochs; after each the worst 25% copy the best",
+        ),
+    ],
+)
+def test_table_says_when_the_scheduler_decides(scheduler: dict[str, Any], words: str) -> None:
+    assert words in drawn(experiment(scheduler=scheduler))
+
+
+def test_table_shows_what_is_fixed_and_what_is_searched() -> None:
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in drawn(experiment()).splitlines()
+        if line.strip()
+    }
+    assert rows["model.widths"] == ["[8,4]"]
+    assert rows["optimizer.lr"] == ["log_uniform", "0.0001", "to", "1"]
+    assert rows["experiment"] == ["small,", "seed", "3"]
+    assert rows["epochs"][0] in ("54", "9")
+
+
+def test_table_says_where_a_hyperparameter_applies() -> None:
+    text = drawn(experiment(search_space=CHOICE_OF_COMPONENTS))
+    assert "choice of sgd, adamw" in text
+    assert "uniform 0 to 0.9, where optimizer.kind is sgd" in text
+
+
+def test_slots_are_said_where_they_are_known() -> None:
+    assert "4 trials" in drawn(experiment(), slots=4)
+    assert "at once" not in drawn(experiment())
+
+
+def test_mapping_holds_every_planned_trial() -> None:
+    made = experiment(scheduler={"kind": "pbt", "interval_epochs": 3})
+    plan = made.plan()
+    mapping = plan_mapping(made, plan, slots=2)
+    assert mapping["total_epochs"] == 54
+    assert mapping["decisions_at_epochs"] == [3, 6]
+    assert mapping["trials_at_once"] == 2
+    assert [one["values"] for one in mapping["trials"]] == [one.values for one in plan]
+    assert mapping["trials"][0]["leaves"]["optimizer.lr"] == plan[0].values["optimizer.lr"]
+    assert json.loads(json.dumps(mapping)) == mapping
+
+
+def test_values_in_words() -> None:
+    assert describe_distribution(LogUniform(low=1e-5, high=0.1)) == "log_uniform 1e-05 to 0.1"
+    assert describe_distribution(Choice(options=("b", "a"))) == "choice of b, a"
+    assert [number(value) for value in (None, True, 1.0, 3, "x")] == ["null", "true", "1", "3", "x"]
