@@ -103,7 +103,7 @@ def _notes(broken: int, results: Results) -> Iterable[str]:
         "generation; values that the population left early are told by few segments."
     )
     if broken:
-        yield f"{broken} segments ended in NaN: counted as the worst change seen."
+        yield f"segments that ended in NaN: {broken}, counted as the worst change seen."
     status = results.trials["status"].astype(str)
     for name in ("failed", "out_of_memory"):
         count = int((status == name).sum())
