@@ -96,7 +96,7 @@ def _problem(detail: ErrorDetails, model: type[Component], data: Any) -> Problem
     if kind == "extra_forbidden":
         return Problem(path, _unknown_field(path, model, data), is_at_key=True)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return _unknown_kind(path, context, value, model, data)
+        return _unknown_kind(path, value, model, data)
     if kind == "literal_error":
         message = f"must be {context['expected']}, but got {shown(value)}"
         options = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
@@ -170,6 +170,11 @@ def _file_path(location: tuple[int | str, ...], data: Any) -> Path:
 
 def component_at(model: type[Component], data: Any, path: Path) -> type[Component] | None:
     """The class that the mapping at the path is read as; None where there is no telling."""
+    return _by_kind(*_annotation_at(model, data, path))
+
+
+def _annotation_at(model: type[Component], data: Any, path: Path) -> tuple[Any, Any]:
+    """What the plain value at the path is declared to be, and the value."""
     annotation: Any = model
     for key in path:
         if get_origin(annotation) is dict:
@@ -179,7 +184,7 @@ def component_at(model: type[Component], data: Any, path: Path) -> type[Componen
             field = owner.model_fields.get(str(key)) if owner else None
             annotation = field.annotation if field else None
         data = data.get(key) if isinstance(data, dict) else None
-    return _by_kind(annotation, data)
+    return annotation, data
 
 
 def _by_kind(annotation: Any, data: Any) -> type[Component] | None:
@@ -202,15 +207,9 @@ def _unknown_field(path: Path, model: type[Component], data: Any) -> str:
     return f"must be a field of {what} ({listed(known)}), but got '{field}'{near(field, known)}"
 
 
-def _unknown_kind(
-    path: Path, context: Mapping[str, Any], value: Any, model: type[Component], data: Any
-) -> Problem:
-    owner = component_at(model, data, path[:-1])
-    field = owner.model_fields.get(str(path[-1])) if owner and path else None
-    annotation = field.annotation if field else model
+def _unknown_kind(path: Path, value: Any, model: type[Component], data: Any) -> Problem:
+    annotation, _ = _annotation_at(model, data, path)
     known = [each.model_fields["kind"].default for each in component_classes(annotation)]
-    if "expected_tags" in context:
-        known = context["expected_tags"].replace("'", "").split(", ")
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind is None:
         got = shown(value) if value else "an empty one"

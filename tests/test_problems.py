@@ -57,6 +57,17 @@ def test_a_location_loses_the_tags_of_unions(fields: dict[str, Any], path: str) 
     assert list(told(**fields)) == [path]
 
 
+def test_an_unknown_kind_in_the_search_space_lists_the_known_ones() -> None:
+    plain = {"search_space": {"optimizer.lr": {"kind": "loguniform", "low": 1, "high": 2}}}
+    with pytest.raises(ValidationError) as caught:
+        Experiment.model_validate_json(json.dumps(plain))
+    found = {each.dotted: each.message for each in problems_of(caught.value, Experiment, plain)}
+    assert found["search_space.optimizer.lr.kind"] == (
+        "must be one of uniform, log_uniform, int_uniform, log_int_uniform, choice,"
+        " but got 'loguniform'; did you mean 'log_uniform'?"
+    )
+
+
 def test_a_problem_survives_being_raised_in_a_validator() -> None:
     problem = Problem(("trials",), "must be 1, but got 2", (("searcher",),), is_at_key=True)
     error = to_validation_error("Experiment", [problem])

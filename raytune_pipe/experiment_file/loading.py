@@ -127,7 +127,7 @@ def _without(plain: dict[str, Any], path: Path) -> dict[str, Any]:
     """A copy without what is at the path, or with a stand-in for what must be there."""
     if path[0] == "search_space":
         path = path[:2]
-    if path[-1] == "kind":
+    if path[-1] == "kind" and path not in (("kind",), ("trial", "kind")):
         path = path[:-1]
     stand_ins: dict[Path, Any] = {("name",): "stand-in", ("trials",): 8} | {
         ("trial", family): {"kind": members(field.annotation)[0].model_fields["kind"].default}

@@ -1,14 +1,22 @@
 """Loading: all mistakes at once, each located; files that are none; imports; speed."""
 
+import json
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raytune_pipe.base import ConfigError
 from raytune_pipe.experiment_file import load_experiment
+
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -140,6 +148,34 @@ def test_a_mistake_is_told_in_plain_words_at_its_place(
     told = [line for line in found if line.startswith(f"x.yaml:{place}: ")]
     assert len(told) == 1, found
     assert message in told[0]
+
+
+JUNK: list[Any] = [
+    *(None, True, -1, 1.5, math.inf, "x", "sgd", [], [1], {}, {"kind": "sgd"}, {"kind": ["a"]}),
+    {"kind": "choice", "options": [{"kind": "sgd"}, {"kind": "mlp"}]},
+    {"kind": "warmup", "then": {"then": 3}},
+]
+PLACES = [
+    *("name", "kind", "trials", "objective", "scheduler.kind", "search_space"),
+    *("trial", "trial.kind", "trial.optimizer", "trial.optimizer.kind", "trial.model.widths"),
+    *("trial.schedule", "search_space.kind", "search_space.optimizer.lr", "search_space.schedule"),
+]
+
+
+@given(junk=st.dictionaries(st.sampled_from(PLACES), st.sampled_from(JUNK), min_size=1, max_size=3))
+def test_junk_anywhere_ends_in_located_errors(
+    junk: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("junk") / "x.yaml"
+    file.write_text(VALID)
+    overrides = [f"{path}={json.dumps(value)}" for path, value in junk.items()]
+    try:
+        load_experiment(file, overrides)
+    except ConfigError as error:
+        told = str(error)
+        located = re.match(rf"(--set #\d|{re.escape(str(file))}:\d+:\d+): ", told)
+        if located is None or "stand-in" in told:
+            pytest.fail(told)
 
 
 def test_map_keys_are_told_by_their_own_words(tmp_path: Path) -> None:
