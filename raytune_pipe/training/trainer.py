@@ -101,7 +101,7 @@ class Trainer:
     def train_epoch(self) -> EpochReport:
         """Pass over the training part once, then evaluate on the validation part.
 
-        A loss that is no longer finite raises nothing: the metrics say NaN, and so does the verdict.
+        A loss that is no longer finite raises nothing: metrics and verdict tell.
         """
         started = time.perf_counter()
         seed_generators(self.trial.seed, "epoch", self.epoch)
