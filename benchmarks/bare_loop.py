@@ -6,6 +6,9 @@ Both train the same model from the same weights on the same batches with the sam
 and cosine schedule, and take the same metrics; the weights must agree to the last bit at the end.
 Epochs of the two alternate, so that a noisy machine slows both, and the median of the ratios of
 neighbouring epochs is printed, with and without gradient clipping. The aim is at most 1.05.
+
+The bare loop calls `optimizer.zero_grad()`, as loops do; the trainer clears the gradients itself,
+which spares it 8 us a step. Against a loop that does so too, the MLP's ratio is some 0.06 higher.
 """
 
 import argparse
