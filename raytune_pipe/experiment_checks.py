@@ -61,10 +61,10 @@ def scheduler_problems(
         )
     field = "grace_epochs" if scheduler.kind == "asha" else "interval_epochs"
     first = scheduler.grace_epochs if scheduler.kind == "asha" else scheduler.interval_epochs
-    if first >= trial.epochs:
+    if first > trial.epochs:
         yield Problem(
             ("scheduler", field),
-            f"must be below the budget of {trial.epochs} epochs, but got {first}, so nothing would"
+            f"must be at most the budget of {trial.epochs} epochs, but got {first}, so nothing would"
             " ever be decided; lower it, or raise trial.epochs",
             depends_on=(("trial", "epochs"), ("scheduler", "kind")),
         )
@@ -228,7 +228,8 @@ def _absolute_rates(plain: Mapping[str, Any], space: Space) -> Iterator[Problem]
     for place, schedule in places.items():
         found = _rates(schedule, place)
         if found and (place[0] != "trial" or "schedule" not in space):
-            yield Problem(found, message, (("search_space",), ("trial", "schedule")))
+            depends_on = (("search_space", "optimizer.lr"), ("trial", "schedule"))
+            yield Problem(found, message, depends_on)
 
 
 def _rates(schedule: Any, place: Path) -> Path | None:

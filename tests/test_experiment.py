@@ -123,6 +123,12 @@ def test_a_drawn_configuration_that_does_not_go_together_is_told() -> None:
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_every_shipped_experiment_can_be_shortened(file: Path) -> None:
+    short = load_experiment(file, ["trials=4", "epochs=2"])
+    assert [planned.trial.epochs for planned in short.plan()] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
 def test_what_is_resolved_loads_back_equal(file: Path, tmp_path: Path) -> None:
     first = load_experiment(file)
     (tmp_path / "again.yaml").write_text(first.to_yaml())
@@ -236,7 +242,12 @@ PBT = {"kind": "pbt", "interval_epochs": 2}
             "give multipliers of it instead",
         ),
         ({}, {"scheduler": {"kind": "asha", "grace_epochs": 9}}, "scheduler.grace_epochs", "of 8"),
-        ({}, {"scheduler": {"kind": "pbt", "interval_epochs": 8}}, "scheduler.interval_epochs", ""),
+        (
+            {},
+            {"scheduler": {"kind": "pbt", "interval_epochs": 9}},
+            "scheduler.interval_epochs",
+            "8 e",
+        ),
         ({"optimizer.lr": LR}, {"scheduler": PBT, "trials": 1}, "trials", "at least 2 under pbt"),
         (
             {"model.activation": {"kind": "choice", "options": ["relu", "tanh"]}},
