@@ -64,8 +64,8 @@ def scheduler_problems(
     if first > trial.epochs:
         yield Problem(
             ("scheduler", field),
-            f"must be at most the budget of {trial.epochs} epochs, but got {first}, so nothing would"
-            " ever be decided; lower it, or raise trial.epochs",
+            f"must be at most the budget of {trial.epochs} epochs, but got {first}, so nothing"
+            " would ever be decided; lower it, or raise trial.epochs",
             depends_on=(("trial", "epochs"), ("scheduler", "kind")),
         )
     if scheduler.kind == "pbt":

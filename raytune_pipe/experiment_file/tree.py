@@ -143,6 +143,7 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             place = Place(self.source, mark.line, mark.column) if mark else Place(self.source, 0, 0)
             said = ", ".join(part for part in (error.context, error.problem) if part)
+            said += "; indent with spaces" if "'\\t'" in said else ""
             raise TextError(place, (), f"must be YAML, but {said}") from error
         except YAMLError as error:
             raise TextError(Place(self.source, 0, 0), (), f"must be YAML, but {error}") from error

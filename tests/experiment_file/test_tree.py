@@ -122,6 +122,7 @@ def test_a_key_given_twice_is_told_and_the_rest_still_read() -> None:
         ("null: 1", 0, 0, "quote it"),
         ("? [1]\n: 2", 0, 2, "keys must be plain text"),
         ("a: [1\nb: 2", 1, 1, "must be YAML"),
+        ("a:\n\tb: 1", 1, 0, "indent with spaces"),
         ("a: b: c", 0, 4, "mapping values are not allowed"),
         ("a: 1\nb: \x07", 1, 3, "printable"),
         ('a: "\\ud800"', 0, 3, "surrogate"),
