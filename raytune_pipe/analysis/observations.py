@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import skew
 
 from raytune_pipe.base import Value
 from raytune_pipe.results.lineage import as_text
@@ -114,8 +113,14 @@ def prefers_log(scores: Array) -> bool:
     """Whether scores are positive with a heavy upper tail, which their logarithm shortens."""
     if len(scores) < 3 or not (scores > 0).all() or np.ptp(scores) == 0:
         return False
-    tail = float(skew(scores))
-    return tail > HEAVY_TAIL and abs(float(skew(np.log(scores)))) < tail
+    tail = _skewness(scores)
+    return tail > HEAVY_TAIL and abs(_skewness(np.log(scores))) < tail
+
+
+def _skewness(values: Array) -> float:
+    centered = values - values.mean()
+    deviation = centered.std()
+    return float(np.mean((centered / deviation) ** 3)) if deviation > 0 else 0.0
 
 
 def _notes(status: pd.Series) -> Iterable[str]:

@@ -15,7 +15,9 @@ from raytune_pipe.results.reading import Results
 
 def results_table(results: Results) -> RenderableType:
     """The count of trials by status, and the best trial or why there is none."""
-    counts = Text(f"{len(results.trials)} trials: {', '.join(_counts(results)) or 'none begun'}")
+    count = len(results.trials)
+    trials = f"{count} trial{'' if count == 1 else 's'}"
+    counts = Text(f"{trials}: {', '.join(_counts(results)) or 'none begun'}")
     try:
         return Group(counts, best_table(best_trial(results)))
     except TooFewTrialsError as error:

@@ -54,5 +54,5 @@ def test_counts_and_the_best_trial() -> None:
 
 def test_a_run_without_a_usable_trial_says_so() -> None:
     text = shown(run(["diverged"], [float("nan")]))
-    assert text.startswith("1 trials: 1 diverged")
+    assert text.startswith("1 trial: 1 diverged")
     assert "must have a finite val_loss" in text.replace("\n", " ")
