@@ -1,6 +1,6 @@
 """What a launch costs beyond the training itself, beside a plain Ray Tune script.
 
-    python benchmarks/launch_overhead.py experiments/asha_mlp.yaml
+    python -m benchmarks.launch_overhead experiments/asha_mlp.yaml
 
 Targets: CPU time of the whole process tree at most 0.08 s per trial beyond the training, plus 15 s
 fixed; at most 8 s from the start of the command to the first report on an idle machine.
@@ -16,7 +16,7 @@ from raytune_pipe.experiment import Experiment
 from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.results.journal import read_events
 
-from process_tree import measure
+from benchmarks.process_tree import measure
 
 COMMAND = (sys.executable, "-m", "raytune_pipe", "launch")
 PLAIN = (sys.executable, str(Path(__file__).with_name("plain_ray_tune.py")))
@@ -59,7 +59,7 @@ def main(path: str) -> None:
         run = Path(storage) / experiment.name
         trials = read_results(run).trials
         latency_s = first_report_s(run, ours.started)
-    epochs = trials.set_index("trial_id")["reports"].to_dict()
+    epochs = dict(zip(trials["trial_id"].tolist(), trials["reports"].tolist(), strict=True))
     training_s = training_cpu_s(experiment, epochs)
     allowed_s = training_s + FIXED_S + PER_TRIAL_S * len(epochs)
     print(f"{experiment.name}: {len(epochs)} trials, {sum(epochs.values())} epochs")

@@ -27,7 +27,7 @@ from raytune_pipe.search_space import (
     SearchSpace,
     Values,
 )
-from raytune_pipe.trial import Trial
+from raytune_pipe.trial import Trial, leaves
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 
@@ -194,6 +194,9 @@ class Experiment(Component):
                 if variants.is_component_choice(distribution):
                     path = hyperparameter.name.removesuffix(".kind")
                     plain = variants.put_option(plain, path, distribution.option(value))
+                elif distribution.kind == "choice":
+                    option = distribution.option(value)
+                    plain = variants.put(plain, hyperparameter.name, option)
                 else:
                     plain = variants.put(plain, hyperparameter.name, value)
             return variants.to_trial(plain)
@@ -217,10 +220,9 @@ class Experiment(Component):
         for number, drawn in enumerate(self.searcher.plan(space, self.trials, self.seed)):
             trial_id = f"{number:05d}"
             trial = self.trial_with(drawn, trial_id)
-            plain = variants.to_plain(trial)
+            validated = leaves(trial)
             values = {
-                name: None if value is None else variants.get(plain, name)
-                for name, value in drawn.items()
+                name: None if value is None else validated[name] for name, value in drawn.items()
             }
             planned.append(PlannedTrial(trial_id, values, trial))
         return planned

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from raytune_pipe.base import Component, Value
+from raytune_pipe.base import Component, Value, to_json
 
 Values = Mapping[str, Value]
 """Hyperparameter values by dotted name; a name that is absent or None does not apply."""
@@ -167,10 +167,10 @@ class LogIntUniform(Component):
 
 
 class Choice(Component):
-    """One of several options: scalars, or whole components told apart by their ``kind``.
+    """One of several options: scalars, lists, or whole components told apart by their ``kind``.
 
     Options that are all numbers are ordered by size, whatever their order in the file; all others
-    have no order.
+    have no order. A list, such as the widths of a dense net, is named by its JSON text.
     """
 
     kind: Literal["choice"] = "choice"
@@ -181,17 +181,11 @@ class Choice(Component):
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         for option in self.options:
-            if isinstance(option, dict):
-                if not isinstance(option.get("kind"), str):
-                    raise ValueError(
-                        f"an option that is a component must name its kind, but got {option}"
-                    )
-            elif not isinstance(option, bool | int | float | str):
-                raise ValueError(f"an option must be a scalar or a component, but got {option!r}")
-            elif isinstance(option, float) and not math.isfinite(option):
-                raise ValueError(f"an option must be a finite number, but got {option}")
-        if len({isinstance(option, dict) for option in self.options}) > 1:
-            raise ValueError("options must be all scalars or all components, but got both")
+            _require_option(option)
+        if len({type(option) if _is_nested(option) else None for option in self.options}) > 1:
+            raise ValueError(
+                "options must be all scalars, all lists or all components, but got a mixture"
+            )
         labels = [(type(label) is bool, label) for label in self.labels]
         if len(set(labels)) < len(labels):
             what = "kinds" if self.of_components else "values"
@@ -211,15 +205,15 @@ class Choice(Component):
     @property
     def labels(self) -> tuple[Value, ...]:
         """The options as hyperparameter values, in order; a component is named by its kind."""
-        if self.of_components:
-            return tuple(option["kind"] for option in self.options)
-        return tuple(sorted(self.options)) if self.ordered else self.options
+        if self.ordered:
+            return tuple(sorted(self.options))
+        return tuple(_label(option) for option in self.options)
 
     def option(self, label: Value) -> Any:
         """The option of that label, as it stands in the file."""
-        if not self.of_components:
+        if not _is_nested(self.options[0]):
             return label
-        return next(option for option in self.options if option["kind"] == label)
+        return next(option for option in self.options if _label(option) == label)
 
     def from_unit(self, unit: float) -> Value:
         """Map a unit in [0, 1] to a label: every option owns an equal part of the unit interval."""
@@ -354,6 +348,26 @@ class SearchSpace:
     def from_mappings(cls, mappings: list[dict[str, Any]]) -> Self:
         """Rebuild from plain values."""
         return cls(tuple(Hyperparameter.from_mapping(mapping) for mapping in mappings))
+
+
+def _require_option(option: Any) -> None:
+    if isinstance(option, dict):
+        if not isinstance(option.get("kind"), str):
+            raise ValueError(f"an option that is a component must name its kind, but got {option}")
+    elif isinstance(option, float) and not math.isfinite(option):
+        raise ValueError(f"an option must be a finite number, but got {option}")
+    elif not isinstance(option, bool | int | float | str | list):
+        raise ValueError(f"an option must be a scalar, a list or a component, but got {option!r}")
+
+
+def _is_nested(option: Any) -> bool:
+    return isinstance(option, dict | list)
+
+
+def _label(option: Any) -> Value:
+    if isinstance(option, dict):
+        return str(option["kind"])
+    return to_json(option) if isinstance(option, list) else option
 
 
 def _require_range(low: float, high: float) -> None:

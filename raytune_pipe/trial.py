@@ -1,6 +1,7 @@
 """Trial: one training run, fully determined; and its hyperparameters by dotted name."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -63,6 +64,8 @@ def leaves(component: Component) -> dict[str, Value]:
         value = getattr(component, name)
         if isinstance(value, Component):
             values |= {f"{name}.{path}": leaf for path, leaf in leaves(value).items()}
+        elif isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            values |= {f"{name}.{path}": leaf for path, leaf in _argument_leaves(value).items()}
         elif value is None and component_classes(field.annotation):
             continue
         elif isinstance(value, list | tuple | dict):
@@ -72,12 +75,28 @@ def leaves(component: Component) -> dict[str, Value]:
     return values
 
 
+def _argument_leaves(arguments: Mapping[str, Any]) -> dict[str, Value]:
+    """The same of the arguments of an imported part."""
+    values: dict[str, Value] = {}
+    for name, value in arguments.items():
+        if isinstance(value, dict):
+            values |= {f"{name}.{path}": leaf for path, leaf in _argument_leaves(value).items()}
+        else:
+            values[name] = to_json(value) if isinstance(value, list) else value
+    return values
+
+
 def is_mutable(trial: Trial, path: str) -> bool:
-    """Whether the leaf may change while the trial runs; raises KeyError if there is none."""
+    """Whether the leaf may change while the trial runs; raises KeyError if there is none.
+
+    Arguments of imported parts may not: they are fixed when the part is built.
+    """
     *parents, name = path.split(".")
     part: Component = trial
     for parent in parents:
         part = getattr(part, parent, None)  # type: ignore[assignment]  # told apart below
+        if isinstance(part, dict):
+            return False
         if not isinstance(part, Component):
             raise KeyError(path)
     if name not in type(part).model_fields:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from raytune_pipe.base import ConfigError, seed_draw
+from raytune_pipe.base import ConfigError, seed_draw, to_json
 from raytune_pipe.experiment import Experiment, Objective, Resources, experiment_schema
 from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.search_space import Condition
+from raytune_pipe.trial import leaves
 
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
@@ -103,6 +104,26 @@ def test_a_plan_lies_in_the_space_and_repeats_from_its_seed() -> None:
         assert planned.trial.optimizer.lr == planned.values["optimizer.lr"]
     assert conditional().plan() == plan
     assert searched.model_copy(update={"seed": 1}).plan() != plan
+
+
+def test_a_list_is_searched_under_its_json_text() -> None:
+    searched = experiment({"model.widths": {"kind": "choice", "options": [[8], [16, 16]]}})
+    plan = searched.plan()
+    assert {planned.values["model.widths"] for planned in plan} == {"[8]", "[16,16]"}
+    for planned in plan:
+        assert planned.values["model.widths"] == leaves(planned.trial)["model.widths"]
+    assert Experiment.model_validate_json(to_json(searched.resolved())) == searched
+
+
+def test_arguments_of_imported_parts_are_searched_by_name() -> None:
+    searched = experiment(
+        {"model.args.width": {"kind": "int_uniform", "low": 4, "high": 8}},
+        trial={"model": {"kind": "imported", "target": "nets:Wide", "args": {"width": 5}}},
+    )
+    for planned in searched.plan():
+        width = planned.values["model.args.width"]
+        assert leaves(planned.trial)["model.args.width"] == width
+        assert planned.trial.model.model_dump()["args"] == {"width": width}
 
 
 def test_the_validated_value_is_recorded() -> None:
@@ -209,10 +230,10 @@ PBT = {"kind": "pbt", "interval_epochs": 2}
             "must be one of sgd, adamw",
         ),
         (
-            {"model.widths": {"kind": "choice", "options": [[8], [16]]}},
+            {"model.widths": {"kind": "choice", "options": [[8], [16, 0]]}},
             {},
-            "search_space.model.widths.choice",
-            "an option must be a scalar or a component, but got [8]",
+            "search_space.model.widths.options.1.1",
+            "must be at least 1",
         ),
         (
             {"optimizer.momentum": {"kind": "uniform", "low": 0, "high": 0.9}},

@@ -150,8 +150,11 @@ def test_json_round_trip(distribution: Distribution) -> None:
         ({"kind": "choice", "options": [1]}, "at least 2 items"),
         ({"kind": "choice", "options": [1, 1.0]}, "distinct values"),
         ({"kind": "choice", "options": [1, math.nan]}, "finite number"),
-        ({"kind": "choice", "options": [1, None]}, "a scalar or a component"),
-        ({"kind": "choice", "options": [1, {"kind": "sgd"}]}, "all scalars or all components"),
+        ({"kind": "choice", "options": [1, None]}, "a scalar, a list or a component"),
+        (
+            {"kind": "choice", "options": [1, {"kind": "sgd"}]},
+            "all scalars, all lists or all components",
+        ),
         ({"kind": "choice", "options": [{"lr": 1}, {"kind": "sgd"}]}, "must name its kind"),
         ({"kind": "choice", "options": [{"kind": "a"}, {"kind": "a"}]}, "distinct kinds"),
     ],

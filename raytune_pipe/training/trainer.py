@@ -187,7 +187,7 @@ class Trainer:
             "update_ratio": probe.update_ratio(),
             "samples_per_s": samples / (time.perf_counter() - started),
         }
-        return metrics, self._values_in_force(factors, batch_size=len(batches[0]))
+        return metrics, self._values_in_force(factors, batch_size=self._batch_size(batches))
 
     def _batches(self) -> tuple[Tensor, ...]:
         return epoch_batches(
@@ -197,6 +197,12 @@ class Trainer:
             self.epoch,
             skip_single=any(isinstance(module, BATCH_NORMS) for module in self.model.modules()),
         )
+
+    def _batch_size(self, batches: tuple[Tensor, ...]) -> int:
+        """The size as drawn; one above the training part draws all of it, and stands as asked."""
+        drawn = len(batches[0])
+        takes_all = drawn == len(self.data.train.targets)
+        return max(drawn, self.trial.batch_size) if takes_all else drawn
 
     def _epoch_factors(self, steps: int) -> list[Factors]:
         """The schedule's factors for each step of the epoch, which nothing within it can change."""

@@ -111,6 +111,8 @@ class Recorder:
         """
         if answer.failure:
             return self.on_failure(trial_id, answer.failure)
+        if self.experiment.objective.metric not in (answer.metrics or {}):
+            return self.on_failure(trial_id, _unknown_objective(self.experiment, answer))
         state = self.trials[trial_id]
         mismatch = _mismatch(state.values, answer.values_in_force or {})
         if mismatch:
@@ -239,6 +241,15 @@ def _report(event: ReportEvent, answer: Answer) -> Report:
         values=event["values"],
         checkpoint=answer.checkpoint_taken,
     )
+
+
+def _unknown_objective(experiment: Experiment, answer: Answer) -> Failure:
+    known = ", ".join(sorted(answer.metrics or {}))
+    reason = (
+        f"objective.metric: must be a metric that the trial reports ({known}), "
+        f"but got {experiment.objective.metric}"
+    )
+    return Failure("failed", reason, error="")
 
 
 def _is_decided(trial_id: str, decisions: Sequence[Decision]) -> bool:

@@ -143,6 +143,18 @@ def test_a_failure_releases_the_barrier_that_waits_for_it(run: RunDirectory) -> 
     assert recorder.on_failure("00003", Failure("failed", "again", "")) == []
 
 
+def test_an_objective_that_is_not_reported_is_told(run: RunDirectory) -> None:
+    trial = BASE["trial"] | {"dataset": {"kind": "imported", "target": "poison:data"}}
+    recorder = recorder_of(run, trial=trial, objective={"metric": "val_los", "mode": "min"})
+    recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5))
+    *_, end = events_of(run)
+    assert end["event"] == "end"
+    assert end["reason"] == (
+        "objective.metric: must be a metric that the trial reports (epoch_s, val_loss), "
+        "but got val_los"
+    )
+
+
 def test_patience_completes_a_trial(run: RunDirectory) -> None:
     recorder = recorder_of(run)
     recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5, verdict="patience"))

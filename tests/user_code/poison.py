@@ -16,9 +16,12 @@ def data(samples: int = 96) -> Data:
     inputs = torch.randn(samples, 4, generator=generator)
     targets = (inputs.sum(dim=1) > 0).long()
     third = samples // 3
-    parts = [Split(inputs[i : i + third], targets[i : i + third]) for i in (0, third, 2 * third)]
+    train, validation, test = (
+        Split(inputs[start : start + third], targets[start : start + third])
+        for start in (0, third, 2 * third)
+    )
     task = Task("classification", (4,), 2, metrics={"confidence": _confidence})
-    return Data(*parts, task)
+    return Data(train, validation, test, task)
 
 
 def _confidence(outputs: Tensor, _targets: Tensor) -> float | None:
