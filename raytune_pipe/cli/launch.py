@@ -73,7 +73,7 @@ def _show_results(outcome: "Outcome", *, analyze: bool, as_json: bool) -> None:
         return
     show(results_table(results), f"results: {outcome.path}")
     if importance:
-        show(importance_table(importance))
+        show("", importance_table(importance))
 
 
 def _show_next(outcome: "Outcome", again: list[str], *, analyzed: bool, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
+from time import time
 from typing import NamedTuple
 
 from rich.console import Console
@@ -52,6 +53,7 @@ class LiveState:
     """When the first trial started."""
     first_report: float | None = None
     now: float = 0.0
+    """The time of the latest event, or when it is looked at."""
 
     def apply(self, event: Event) -> None:
         """Take the next event."""
@@ -119,13 +121,15 @@ class LiveState:
 def table(state: LiveState) -> Table:
     """The live table: counts, epochs, time left, the best trial and its hyperparameters."""
     grid = Table.grid("", "", padding=(0, 2))
+    if not state.planned:  # the launch may still be refused
+        return grid
     counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
     grid.add_row("trials", f"{len(state.planned)}: {counts}")
     if state.began is None:
         grid.add_row("", "starting Ray")
         return grid
     left = state.seconds_left
-    remaining = "" if left is None else f", at most {duration(left)} left"
+    remaining = f", at most {duration(left)} left" if left else ""
     epochs = f"{state.trained.total()} of {sum(state.planned.values()):g}"
     grid.add_row("epochs", f"{epochs}, {duration(_elapsed(state))} so far{remaining}")
     best = state.best
@@ -186,6 +190,7 @@ def display(console: Console) -> Iterator[Listener]:
 
     def draw() -> Table:
         with lock:
+            state.now = max(state.now, time())
             return table(state)
 
     def hear(event: Event) -> None:
@@ -195,7 +200,7 @@ def display(console: Console) -> Iterator[Listener]:
         if is_trouble or event["event"] == "anomaly":
             console.print(line(event, state))
 
-    # Drawn by a thread of its own, so that events cost nothing and pauses show.
+    # Drawn by a thread of its own, so that events cost nothing and the time goes on between them.
     with Live(get_renderable=draw, console=console, refresh_per_second=REFRESH_HZ):
         yield hear
 

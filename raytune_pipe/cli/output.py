@@ -29,7 +29,7 @@ def show(*parts: "RenderableType") -> None:
     stdout = console()
     with stdout.capture() as captured:
         for part in parts:
-            stdout.print(part)
+            stdout.print(part, soft_wrap=isinstance(part, str))  # a path must stay whole
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
 
