@@ -173,7 +173,7 @@ def _make_folder(storage: Path, name: str, new: bool) -> Path:
                 number += 1
         if not new:
             raise NameTakenError(
-                f"{path}: the name must be free, but it is taken; "
-                f"go on with that run: raytune-pipe resume {shlex.quote(str(path))}, "
-                "or choose another name: --name NAME, or take the next free one: --new"
+                f"{path}: the name must be free, but it is taken; choose another one: --name NAME, "
+                f"or take the next free one: --new, or look at that run: raytune-pipe analyze "
+                f"{shlex.quote(str(path))}"
             )

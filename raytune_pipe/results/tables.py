@@ -67,6 +67,9 @@ class TableFold:
         elif event["event"] == "plan":
             leaves = self._as_columns(event["leaves"])
             self._trials[event["trial_id"]] = TrialState(event["trial_id"], leaves)
+        elif event["event"] == "finish":
+            for trial in self._trials.values():
+                trial.interrupted = True
         elif event["event"] == "experiment":
             self._add_experiment(event)
         self.number += 1
@@ -122,7 +125,7 @@ class TableFold:
 
     def _add_start(self, event: StartEvent) -> None:
         trial = self._trial(event["trial_id"])
-        trial.begun, trial.end = True, None
+        trial.begun, trial.end, trial.interrupted = True, None, False
         trial.attempts = max(trial.attempts, event["attempt"] + 1)
         if trial.started_at is None:
             trial.started_at = event["time"]

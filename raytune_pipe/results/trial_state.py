@@ -27,6 +27,8 @@ class TrialState:
     attempts: int = 0
     started_at: float | None = None
     end: EndEvent | None = None
+    interrupted: bool = False
+    """Whether the launch has ended without it."""
     rows: dict[int, ReportRow] = field(default_factory=dict)
     """By number of the report."""
     last: ReportEvent | None = None
@@ -36,8 +38,10 @@ class TrialState:
 
     @property
     def status(self) -> Status:
-        """How it ended, or running."""
-        return self.end["status"] if self.end else "running"
+        """How it ended; running or interrupted where it has not."""
+        if self.end:
+            return self.end["status"]
+        return "interrupted" if self.interrupted else "running"
 
     def best_report(self) -> int | None:
         """The report of the lowest score, the first of equals; None if every score is NaN."""

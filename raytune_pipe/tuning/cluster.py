@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,12 @@ LOCAL_ENVIRONMENT = {
     "RAY_memory_monitor_refresh_ms": "0",
     # Keeps a single node on the loopback interface.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Tune's workers have an environment of their own, so those started ahead are never used.
+    "RAY_enable_worker_prestart": "0",
 }
+
+ANSWER_WITHIN_S = 10.0
+"""Seconds that the head of a running cluster has to accept a connection."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
     os.environ.update(ENVIRONMENT)
     if address is None:
         os.environ.update(LOCAL_ENVIRONMENT)
+    else:
+        _require_answer(address)
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -130,6 +138,22 @@ def _init(address: str | None) -> None:
         raise ClusterError(
             f"--address {address}: a Ray cluster must answer there, but {error}; start one with "
             "`ray start --head`, or leave --address out for an embedded local Ray"
+        ) from error
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself keeps trying an address where nothing listens, for ten minutes and more."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        raise ClusterError(f"--address must be auto or HOST:PORT, but got {address}")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_WITHIN_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"--address {address}: a Ray cluster must answer there, but nothing does ({error}); "
+            "start one with `ray start --head`, or leave --address out for an embedded local Ray"
         ) from error
 
 

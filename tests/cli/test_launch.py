@@ -13,7 +13,7 @@ def test_a_name_that_is_taken_is_refused(command: Command, file: Path, run: Path
     journal = (run / "journal.jsonl").read_bytes()
     result = command("launch", file)
     assert result.exit_code == 4
-    assert all(way in result.stderr for way in ("raytune-pipe resume", "--name", "--new"))
+    assert all(way in result.stderr for way in ("--name", "--new", "raytune-pipe analyze"))
     assert (run / "journal.jsonl").read_bytes() == journal
 
 

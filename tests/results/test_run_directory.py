@@ -47,7 +47,7 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
     with pytest.raises(NameTakenError) as caught:
         RunDirectory.claim(tmp_path, "run")
     assert caught.value.exit_code == 4
-    for way_on in (f"raytune-pipe resume {tmp_path}/run", "--name", "--new"):
+    for way_on in (f"raytune-pipe analyze {tmp_path}/run", "--name", "--new"):
         assert way_on in str(caught.value)
     assert contents(tmp_path) == before
 

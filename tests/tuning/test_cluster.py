@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from raytune_pipe.base import ClusterError
@@ -31,6 +33,23 @@ def test_what_no_node_has_is_refused(resources: Resources) -> None:
 def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert local_cluster().nodes[0]["GPU"] == 0
+
+
+def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with (
+            pytest.raises(ClusterError, match="must answer there, but nothing does"),
+            connected(address),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "host", ":1", "127.0.0.1:x"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(ClusterError, match="must be auto or HOST:PORT"), connected(address):
+        pass
 
 
 @pytest.mark.ray
