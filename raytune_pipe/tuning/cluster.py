@@ -3,8 +3,9 @@
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ LOCAL_ENVIRONMENT = {
     # Keeps a single node on the loopback interface.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # Tune's workers have an environment of their own, so those started ahead are never used.
-    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
 }
 
 ANSWER_WITHIN_S = 10.0
@@ -106,39 +107,33 @@ def connected(address: str | None) -> Iterator[Cluster]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    owned = not ray.is_initialized()
-    if owned:
-        _init(address)
-    try:
+    with _ray(address) if not ray.is_initialized() else nullcontext():
         yield Cluster(tuple(node["Resources"] for node in ray.nodes() if node["Alive"]))
-    finally:
-        if owned:
-            ray.shutdown()
 
 
-def _init(address: str | None) -> None:
+@contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    """Ray connected, and at the end disconnected; an embedded one leaves no file behind."""
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-    if address is None:
-        node = local_cluster().nodes[0]
-        ray.init(
-            address="local",
-            num_cpus=int(node["CPU"]),
-            num_gpus=int(node["GPU"]),
-            include_dashboard=False,
-            **quiet,
-        )
-        return
-    try:
-        ray.init(
-            address=address, runtime_env={"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}}, **quiet
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"--address {address}: a Ray cluster must answer there, but {error}; start one with "
-            "`ray start --head`, or leave --address out for an embedded local Ray"
-        ) from error
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    # Beneath /tmp, as the names of Ray's sockets get too long elsewhere.
+    with tempfile.TemporaryDirectory(prefix="raytune-pipe-", dir="/tmp") as scratch:
+        try:
+            if address is None:
+                node = local_cluster().nodes[0]
+                cpus, gpus = int(node["CPU"]), int(node["GPU"])
+                own = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
+                ray.init(address="local", _temp_dir=scratch, **own, **quiet)
+            else:
+                worker_environment = {"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}}
+                ray.init(address=address, runtime_env=worker_environment, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(_no_answer(address or "local", error)) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _require_answer(address: str) -> None:
@@ -151,10 +146,14 @@ def _require_answer(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_WITHIN_S).close()
     except OSError as error:
-        raise ClusterError(
-            f"--address {address}: a Ray cluster must answer there, but nothing does ({error}); "
-            "start one with `ray start --head`, or leave --address out for an embedded local Ray"
-        ) from error
+        raise ClusterError(_no_answer(address, error)) from error
+
+
+def _no_answer(address: str, error: Exception) -> str:
+    return (
+        f"--address {address}: a Ray cluster must answer there, but none does ({error}); start one "
+        "with `ray start --head`, or leave --address out for an embedded local Ray"
+    )
 
 
 def _local_gpus() -> int:

@@ -40,7 +40,7 @@ def test_an_address_where_nothing_listens_is_told_at_once() -> None:
         taken.bind(("127.0.0.1", 0))  # and never listens
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with (
-            pytest.raises(ClusterError, match="must answer there, but nothing does"),
+            pytest.raises(ClusterError, match="must answer there, but none does"),
             connected(address),
         ):
             pass
