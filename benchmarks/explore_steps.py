@@ -17,18 +17,9 @@ from typing import Any
 import click
 
 from raytune_pipe.base import Value
+from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Uniform
 from raytune_pipe.scheduling.explore import explore
-from raytune_pipe.search_space import (
-    Choice,
-    Condition,
-    Hyperparameter,
-    IntUniform,
-    LogIntUniform,
-    LogUniform,
-    SearchSpace,
-    Uniform,
-    Values,
-)
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace, Values
 
 SPACE = SearchSpace(
     (

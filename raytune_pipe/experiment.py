@@ -13,6 +13,7 @@ from raytune_pipe import variants
 from raytune_pipe.base import Component, ConfigError, Count, Positive, Value, seed_draw
 from raytune_pipe.components.schedulers import Fifo, Scheduler
 from raytune_pipe.components.searchers import Random, Searcher
+from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment_checks import (
     grid_problems,
     objective_problems,
@@ -20,13 +21,7 @@ from raytune_pipe.experiment_checks import (
     search_space_problems,
 )
 from raytune_pipe.problems import problems_of, to_validation_error
-from raytune_pipe.search_space import (
-    Condition,
-    Distribution,
-    Hyperparameter,
-    SearchSpace,
-    Values,
-)
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace, Values
 from raytune_pipe.trial import Trial, leaves
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from raytune_pipe.base import component_classes
 from raytune_pipe.components.schedulers import Scheduler
 from raytune_pipe.components.searchers import Searcher
+from raytune_pipe.distributions import Distribution
 from raytune_pipe.problems import Path, Problem, component_at, listed, near, problems_of
-from raytune_pipe.search_space import Distribution, SearchSpace
+from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import Trial, is_mutable, leaves
 from raytune_pipe.variants import (
     Variant,

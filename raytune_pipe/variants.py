@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeGuard
 from pydantic import ValidationError
 
 from raytune_pipe.base import Value
-from raytune_pipe.search_space import Choice, Distribution
+from raytune_pipe.distributions import Choice, Distribution
 from raytune_pipe.trial import Trial
 
 Plain = Mapping[str, Any]

@@ -115,17 +115,6 @@ def test_a_list_is_searched_under_its_json_text() -> None:
     assert Experiment.model_validate_json(to_json(searched.resolved())) == searched
 
 
-def test_arguments_of_imported_parts_are_searched_by_name() -> None:
-    searched = experiment(
-        {"model.args.width": {"kind": "int_uniform", "low": 4, "high": 8}},
-        trial={"model": {"kind": "imported", "target": "nets:Wide", "args": {"width": 5}}},
-    )
-    for planned in searched.plan():
-        width = planned.values["model.args.width"]
-        assert leaves(planned.trial)["model.args.width"] == width
-        assert planned.trial.model.model_dump()["args"] == {"width": width}
-
-
 def test_the_validated_value_is_recorded() -> None:
     whole = experiment({"optimizer.lr": {"kind": "choice", "options": [1, 2]}}).plan()
     assert all(isinstance(planned.values["optimizer.lr"], float) for planned in whole)

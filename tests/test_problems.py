@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from raytune_pipe.components.optimizers import Sgd
 from raytune_pipe.components.schedules import Cosine, Piecewise
+from raytune_pipe.distributions import LogUniform
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.problems import (
     Problem,
@@ -17,7 +18,6 @@ from raytune_pipe.problems import (
     shown,
     to_validation_error,
 )
-from raytune_pipe.search_space import LogUniform
 from raytune_pipe.trial import Trial
 
 TRIAL: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raytune_pipe.search_space import DISTRIBUTION, Distribution
+from raytune_pipe.distributions import DISTRIBUTION, Distribution
 from raytune_pipe.trial import Trial
 from raytune_pipe.variants import choice_above, get, has, put, to_plain, to_trial, variants
 

@@ -10,11 +10,12 @@ import pandas as pd
 from raytune_pipe.base import ResultsError, TooFewTrialsError, Value, to_json
 from raytune_pipe.components.schedulers import Fifo
 from raytune_pipe.components.searchers import Random
+from raytune_pipe.distributions import Choice
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.columns import REPORTS_TAIL, STANDARD_METRICS
 from raytune_pipe.results.lineage import as_text
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Choice, Hyperparameter
+from raytune_pipe.search_space import Hyperparameter
 
 UNFIT = ("diverged", "failed", "out_of_memory")
 """Statuses of trials that are never the best, whatever they reported before."""

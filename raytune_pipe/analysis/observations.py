@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raytune_pipe.base import Value
+from raytune_pipe.distributions import Choice
 from raytune_pipe.results.lineage import as_text
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Choice, SearchSpace
+from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
 

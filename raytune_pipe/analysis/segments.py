@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from raytune_pipe.analysis.observations import Array, Observations, describe_objective, units_of
+from raytune_pipe.distributions import Uniform
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Hyperparameter, SearchSpace, Uniform
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 START = "(start score)"
 """Context: the rank of a segment's first score among those of its generation."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, helmert, solve_triangular
 
 from raytune_pipe.components.estimators import Shares, ancestors, applies
-from raytune_pipe.search_space import Choice, IntUniform, LogIntUniform, SearchSpace
+from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform
+from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
 

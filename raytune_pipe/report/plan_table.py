@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from raytune_pipe.base import Value, to_json
+from raytune_pipe.distributions import Choice, Distribution
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.scheduling.successive_halving import rungs
-from raytune_pipe.search_space import Choice, Distribution, Hyperparameter
+from raytune_pipe.search_space import Hyperparameter
 from raytune_pipe.trial import leaves
 
 

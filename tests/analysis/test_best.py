@@ -6,9 +6,10 @@ import pytest
 
 from raytune_pipe.analysis.best import Stretch, best_trial, experiment_of
 from raytune_pipe.base import ResultsError, TooFewTrialsError
+from raytune_pipe.distributions import Choice, LogUniform
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Choice, Condition, Hyperparameter, LogUniform, SearchSpace
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
 SPACE = SearchSpace(
     (

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from raytune_pipe.analysis.importance import Importance, rank_importance
 from raytune_pipe.components.estimators import Boosting
+from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Choice, Hyperparameter, LogUniform, SearchSpace, Uniform
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 Array = NDArray[np.float64]
 

@@ -7,15 +7,9 @@ import pandas as pd
 import pytest
 
 from raytune_pipe.analysis.observations import prefers_log, trial_observations, units_of
+from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import (
-    Choice,
-    Condition,
-    Hyperparameter,
-    LogUniform,
-    SearchSpace,
-    Uniform,
-)
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
 SPACE = SearchSpace(
     (

@@ -10,8 +10,9 @@ import pytest
 
 from raytune_pipe.analysis.importance import rank_importance
 from raytune_pipe.analysis.segments import is_population, segment_observations
+from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Choice, Hyperparameter, LogUniform, SearchSpace, Uniform
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 SPACE = SearchSpace(
     (

@@ -9,16 +9,8 @@ from numpy.typing import NDArray
 
 from raytune_pipe.components.estimators import Boosting, Estimator, Expansion, applies
 from raytune_pipe.components.estimators_expansion import Terms
-from raytune_pipe.search_space import (
-    Choice,
-    Condition,
-    Hyperparameter,
-    IntUniform,
-    LogIntUniform,
-    LogUniform,
-    SearchSpace,
-    Uniform,
-)
+from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Uniform
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
 Array = NDArray[np.float64]
 MEMBERS = [Expansion(), Boosting(trees=50)]

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from raytune_pipe.components.schedulers import Asha, Fifo, Pbt, Scheduler
+from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, DecisionMaker, Report
-from raytune_pipe.search_space import (
-    Choice,
-    Hyperparameter,
-    LogUniform,
-    SearchSpace,
-    Uniform,
-    Values,
-)
+from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
 
 MEMBERS = get_args(get_args(Scheduler)[0])
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Scheduler)

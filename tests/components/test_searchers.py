@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from raytune_pipe.base import Value
 from raytune_pipe.components.searchers import Grid, Random, Searcher, Sobol
-from raytune_pipe.search_space import (
-    Choice,
-    Condition,
-    Hyperparameter,
-    IntUniform,
-    LogIntUniform,
-    LogUniform,
-    SearchSpace,
-    Uniform,
-)
+from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Uniform
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")

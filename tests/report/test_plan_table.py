@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from raytune_pipe.distributions import Choice, LogUniform
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.report.plan_table import describe_distribution, number, plan_mapping, plan_table
-from raytune_pipe.search_space import Choice, LogUniform
 
 BASE: dict[str, Any] = {
     "name": "small",

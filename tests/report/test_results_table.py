@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from raytune_pipe.distributions import LogUniform
 from raytune_pipe.report.results_table import results_table
 from raytune_pipe.results.columns import REPORTS_TAIL, STANDARD_METRICS
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Hyperparameter, LogUniform, SearchSpace
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 
 def run(statuses: list[str], scores: list[float]) -> Results:

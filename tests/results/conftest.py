@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from raytune_pipe.base import Value
+from raytune_pipe.distributions import Choice, LogUniform
 from raytune_pipe.results.events import Event, ReportEvent, Status
-from raytune_pipe.search_space import Choice, Condition, Hyperparameter, LogUniform, SearchSpace
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
 SPACE = SearchSpace(
     (

@@ -1,9 +1,10 @@
 import math
 
+from raytune_pipe.distributions import Uniform
 from raytune_pipe.scheduling.asynchronous_population import AsynchronousPopulationBasedTraining
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, Report
 from raytune_pipe.scheduling.exploit import Exploits
-from raytune_pipe.search_space import Hyperparameter, SearchSpace, Uniform
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 NAN = math.nan
 

@@ -4,18 +4,10 @@ from typing import Any
 import pytest
 
 from raytune_pipe.base import Value
+from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Uniform
 from raytune_pipe.scheduling.decisions import Change
 from raytune_pipe.scheduling.explore import Explored, changes, explore
-from raytune_pipe.search_space import (
-    Choice,
-    Condition,
-    Hyperparameter,
-    IntUniform,
-    LogIntUniform,
-    LogUniform,
-    SearchSpace,
-    Uniform,
-)
+from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
 COMPONENTS = Choice(options=({"kind": "sgd"}, {"kind": "adamw"}, {"kind": "lion"}))
 SPACE = SearchSpace(

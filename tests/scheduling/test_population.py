@@ -3,10 +3,11 @@ from itertools import permutations
 
 import pytest
 
+from raytune_pipe.distributions import Uniform
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, Report
 from raytune_pipe.scheduling.exploit import Exploits
 from raytune_pipe.scheduling.population import PopulationBasedTraining
-from raytune_pipe.search_space import Hyperparameter, SearchSpace, Uniform
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 NAN = math.nan
 

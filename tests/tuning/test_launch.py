@@ -154,20 +154,25 @@ DIGITS = MLP.replace('{kind: imported, target: "poison:data"}', "{kind: digits}"
 
 
 @pytest.mark.slow
-def test_ctrl_c_publishes_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_publishes_and_says_how_to_go_on(tmp_path: Path, sent: signal.Signals) -> None:
     (tmp_path / "experiment.yaml").write_text(DIGITS + "trials: 4\n")
     process = subprocess.Popen(
-        command(tmp_path, "--set", "epochs=10000"), stderr=subprocess.PIPE, text=True
+        command(tmp_path, "--set", "epochs=10000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     journal = tmp_path / "results" / "run" / "journal.jsonl"
     deadline = time.monotonic() + 60
     while not (journal.exists() and '"event":"report"' in journal.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.kill(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "raytune-pipe launch" in stderr.splitlines()[-1]
+    os.kill(process.pid, sent)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + sent
+    assert "to run all trials again" in stderr
+    assert stdout.splitlines()[-1].startswith("next: raytune-pipe launch")
     results = read_results(tmp_path / "results" / "run")
     assert "interrupted" in set(results.trials["status"])
     assert len(results.reports) > 0
