@@ -14,6 +14,7 @@ from raytune_pipe.experiment import Resources
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -104,6 +105,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
         os.environ.update(LOCAL_ENVIRONMENT)
     else:
         _require_answer(address)
+        if _has_token():  # read when Ray is imported; a cluster without authentication ignores it
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -147,6 +150,13 @@ def _require_answer(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=ANSWER_WITHIN_S).close()
     except OSError as error:
         raise ClusterError(_no_answer(address, error)) from error
+
+
+def _has_token() -> bool:
+    """Whether there is a token for clusters that ask for one, as `ray start --head` does."""
+    default = Path.home() / ".ray" / "auth_token"
+    named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    return named or default.exists()
 
 
 def _no_answer(address: str, error: Exception) -> str:
