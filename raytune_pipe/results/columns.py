@@ -29,8 +29,8 @@ TRIALS_HEAD = (
 TRIALS_TAIL = (
     Column("reports", "int64"),
     Column("best_report", "int64"),
-    Column("epoch", "float64"),
-    Column("step", "int64"),
+    Column("epoch", "float64"),  # as score, metrics and hyperparameters: at the scored report
+    Column("step", "int64"),  # likewise
     Column("segments", "int64"),
     Column("attempts", "int64"),
     Column("rung", "float64"),

@@ -107,6 +107,11 @@ class Journal:
         """Events in the journal."""
         return self._end.number
 
+    @property
+    def offset(self) -> int:
+        """Where the last one ends, in bytes."""
+        return self._end.offset
+
     @classmethod
     def create(cls, path: Path, listener: Listener | None = None) -> Self:
         """Start a new journal; the file must not exist."""

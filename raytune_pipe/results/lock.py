@@ -36,6 +36,26 @@ def take_lock(folder: Path) -> int:
     return descriptor
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the lock.
+
+    Asking takes the lock, shared and for an instant: only ask where an answer is needed.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a storage without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def describe_holder(folder: Path) -> str:
     """Who took the lock last, for people; the lock itself, not this text, says who holds it."""
     try:

@@ -12,6 +12,7 @@ from raytune_pipe.base import ResultsError
 from raytune_pipe.results.events import SCHEMA_VERSION
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.lock import is_held
 from raytune_pipe.results.schema import read_file_metadata
 from raytune_pipe.results.tables import TableFold, Tables
 from raytune_pipe.search_space import SearchSpace
@@ -22,7 +23,11 @@ class Results:
     """What a run has found, as tables with Arrow types: null (does not apply) is not NaN."""
 
     trials: pd.DataFrame
-    """One row a trial that has begun."""
+    """One row a trial that has begun.
+
+    Score, metrics, epoch, step and hyperparameters are those at its scored report (the last or the
+    best one, as the objective says); counts and ``time_s`` are of the whole trial.
+    """
     reports: pd.DataFrame
     """One row a report, with the hyperparameters in force."""
     lineage: pd.DataFrame
@@ -36,9 +41,11 @@ class Results:
 
 
 def read_results(path: str | Path) -> Results:
-    """The results of the run in this folder, finished or not, as they were last published.
+    """The results of the run in this folder, finished or not, all of one moment.
 
-    A run that was killed before it published for the first time is read from its journal.
+    A run that goes on is read as it was last published. The journal is read instead where that
+    cannot be had: tables are missing or were being replaced, or the run was killed after events
+    that it had not published yet.
 
     Raises:
         ResultsError: the folder is missing, is not a run's, is damaged, or is of a later version.
@@ -49,16 +56,9 @@ def read_results(path: str | Path) -> Results:
         raise ResultsError(
             f"{folder}: must be the folder of a run, such as results/NAME, but got {found}"
         )
-    files = [folder / f"{name}.parquet" for name in Tables._fields]
-    if all(file.is_file() for file in files):
-        tables = Tables(*(_read_table(file) for file in files))
-    elif (folder / JOURNAL).is_file():
-        tables = _rebuild(folder / JOURNAL)
-    else:
-        raise ResultsError(
-            f"{folder}: must be the folder of a run, with trials.parquet, reports.parquet and "
-            "lineage.parquet, but these are not there; name the folder that the launch printed"
-        )
+    tables = _published(folder)
+    if tables is None or not _are_current(tables, folder):
+        tables = _rebuild(folder)
     trials, reports, lineage = (_to_pandas(table) for table in tables)
     about = trials.attrs
     return Results(
@@ -70,6 +70,14 @@ def read_results(path: str | Path) -> Results:
         objective=about["objective"],
         path=folder,
     )
+
+
+def _published(folder: Path) -> Tables | None:
+    """The tables as they lie there; None where one is missing."""
+    files = [folder / f"{name}.parquet" for name in Tables._fields]
+    if not all(file.is_file() for file in files):
+        return None
+    return Tables(*(_read_table(file) for file in files))
 
 
 def _read_table(file: Path) -> pa.Table:
@@ -88,13 +96,30 @@ def _read_table(file: Path) -> pa.Table:
     return table
 
 
-def _rebuild(journal: Path) -> Tables:
-    fold = TableFold()
-    for event in read_events(journal):
+def _are_current(tables: Tables, folder: Path) -> bool:
+    """Whether the tables are of one moment, and of the last one unless the run goes on."""
+    ends = {read_file_metadata(table.schema).get("journal_bytes", 0) for table in tables}
+    if len(ends) > 1:
+        return False
+    journal = folder / JOURNAL
+    # The length alone tells whether there is more in the journal, however long it is.
+    return not journal.is_file() or journal.stat().st_size <= ends.pop() or is_held(folder)
+
+
+def _rebuild(folder: Path) -> Tables:
+    journal = folder / JOURNAL
+    if not journal.is_file():
+        raise ResultsError(
+            f"{folder}: must be the folder of a run, with trials.parquet, reports.parquet and "
+            "lineage.parquet of one moment, or else journal.jsonl, but these are not there; name "
+            "the folder that the launch printed"
+        )
+    fold, events = TableFold(), read_events(journal)
+    for event in events:
         if event["event"] == "experiment":
             _require_known(event["schema_version"], journal)
         fold.add(event)
-    return fold.tables()
+    return fold.tables(events.offset)
 
 
 def _require_known(version: int, file: Path) -> None:

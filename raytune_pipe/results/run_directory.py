@@ -111,16 +111,19 @@ class RunDirectory:
         write_atomically(self.path / STATUS, lambda file: file.write(data))
 
     def publish(self) -> None:
-        """Bring the Parquet tables up to the journal; readers see the old or the new ones.
+        """Bring the Parquet tables and the status of a running run up to the journal.
 
-        Does nothing before the journal has an experiment, or when there is nothing new.
+        Each file is replaced as a whole, one after the other; `read_results` sees where they are
+        not of one moment. Does nothing before the journal has an experiment, or when there is
+        nothing new.
         """
         self._catch_up()
         number = self.journal.number
         if self._tables.experiment is None or number == self._published:
             return
-        for name, table in self._tables.tables()._asdict().items():
+        for name, table in self._tables.tables(self.journal.offset)._asdict().items():
             write_atomically(self.path / f"{name}.parquet", partial(_write_parquet, table))
+        self.write_status("running")
         self._published = number
 
     def collect_garbage(self, keep: Collection[str] = ()) -> None:

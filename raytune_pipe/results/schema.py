@@ -52,10 +52,11 @@ def metric_names(seen: Iterable[str]) -> list[str]:
     return [*STANDARD_METRICS, *sorted(set(seen) - set(STANDARD_METRICS))]
 
 
-def file_metadata(experiment: ExperimentEvent, number: int) -> dict[str, str]:
+def file_metadata(experiment: ExperimentEvent, number: int, size: int) -> dict[str, str]:
     """What a table says of its run, each entry as JSON, and again for pandas' ``df.attrs``.
 
-    ``number`` is the last event of the journal that the table includes.
+    ``number`` is the last event of the journal that the table includes, ``size`` the bytes of the
+    journal up to there.
     """
     entries: dict[str, Any] = {
         "schema_version": experiment["schema_version"],
@@ -64,6 +65,7 @@ def file_metadata(experiment: ExperimentEvent, number: int) -> dict[str, str]:
         "space": experiment["space"],
         "objective": experiment["objective"],
         "journal_number": number,
+        "journal_bytes": size,
     }
     metadata = {name: to_json(entry) for name, entry in entries.items()}
     return {**metadata, "PANDAS_ATTRS": to_json(entries)}

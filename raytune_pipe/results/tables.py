@@ -5,6 +5,7 @@ from collections.abc import Set
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raytune_pipe.base import ResultsError, Value
 from raytune_pipe.results.columns import STANDARD_METRICS
@@ -80,8 +81,8 @@ class TableFold:
             trial.status if trial.begun else "not_started" for trial in self._trials.values()
         )
 
-    def tables(self) -> Tables:
-        """The tables as they stand now.
+    def tables(self, journal_bytes: int) -> Tables:
+        """The tables as they stand now, ``journal_bytes`` into the journal.
 
         Raises:
             ResultsError: there is no experiment yet.
@@ -96,7 +97,7 @@ class TableFold:
             reports_schema(self.experiment, self._metrics),
             lineage_schema(),
         )
-        metadata = file_metadata(self.experiment, self.number)
+        metadata = file_metadata(self.experiment, self.number, journal_bytes)
         trials, reports, lineage = (schema.with_metadata(metadata) for schema in schemas)
         all_reports = self._reports.to_table(reports)
         at_best = self.experiment["objective"]["at"] == "best"
@@ -190,21 +191,26 @@ class TableFold:
         return reports.take(pa.array(kept, pa.int64()))
 
     def _trials_table(self, schema: pa.Schema, reports: pa.Table, at_best: bool) -> pa.Table:
-        """One row for each trial that has begun, with the metrics of its scored report."""
-        rows, scored = [], []
-        for trial in self._trials.values():
-            if trial.begun:
-                report = trial.scored_row(at_best)
-                scored.append(report and report.position)
-                values = self._as_columns(trial.last["values"]) if trial.last else {}
-                rows.append(trial.row(values, report and report.score))
-        table = pa.Table.from_pylist(rows, schema=schema)
-        names = metric_names(self._metrics)
-        metrics = reports.select(names).take(pa.array(scored, pa.int64()))
+        """One row for each trial that has begun, as it stood at its scored report.
+
+        Score, metrics, epoch, step and hyperparameters in force are those of that one report, so
+        that they belong together; the rest is of the trial as a whole.
+        """
+        begun = [trial for trial in self._trials.values() if trial.begun]
+        table = pa.Table.from_pylist([trial.row() for trial in begun], schema=schema)
+        scored = [trial.scored_row(at_best) for trial in begun]
+        positions = pa.array([report and report.position for report in scored], pa.int64())
+        names = self._names_at_report()
+        at_report = reports.select(names).take(positions)
         for name in names:
-            position = schema.get_field_index(name)
-            table = table.set_column(position, schema.field(name), metrics.column(name))
+            values = pc.if_else(positions.is_valid(), at_report.column(name), table.column(name))
+            table = table.set_column(schema.get_field_index(name), schema.field(name), values)
         return table
+
+    def _names_at_report(self) -> list[str]:
+        """The columns of the table of trials that are taken from a report."""
+        hyperparameters = self.experiment["columns"] if self.experiment else ()
+        return ["score", "epoch", "step", *hyperparameters, *metric_names(self._metrics)]
 
 
 _COPIED = (

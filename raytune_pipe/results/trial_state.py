@@ -55,22 +55,21 @@ class TrialState:
             return self.rows[self.last["report"]] if self.last else None
         return self.rows[best]
 
-    def row(self, values: Mapping[str, Value], score: float | None) -> dict[str, Any]:
-        """Its row in the table of trials, with these hyperparameters in force; without metrics."""
+    def row(self) -> dict[str, Any]:
+        """Its row in the table of trials, but for what the scored report says.
+
+        The hyperparameters are those it was planned with.
+        """
         last, end = self.last, self.end
         saved = self.last_with_checkpoint and self.last_with_checkpoint["checkpoint"]
         return {
             **self.leaves,
-            **values,
             "trial_id": self.trial_id,
             "status": self.status,
             "reason": end and end["reason"],
             "error": end and end["error"],
-            "score": score,
             "reports": len(self.rows),
             "best_report": self.best_report(),
-            "epoch": last and last["epoch"],
-            "step": last and last["step"],
             "segments": last["segment"] + 1 if last else 0,
             "attempts": self.attempts,
             "rung": self.rung,

@@ -8,7 +8,7 @@ def test_one_row_for_each_changed_hyperparameter_or_one_for_a_decision_without(
     fold = TableFold()
     for event in small_run:
         fold.add(event)
-    rows = fold.tables().lineage.to_pylist()
+    rows = fold.tables(0).lineage.to_pylist()
     told = [(row["trial_id"], row["operation"], row["hyperparameter"]) for row in rows]
     assert told == [
         ("00001", "go_on", None),

@@ -9,7 +9,7 @@ import pytest
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.events import Event
-from raytune_pipe.results.reading import read_results
+from raytune_pipe.results.reading import Results, read_results
 from raytune_pipe.results.run_directory import RunDirectory
 
 TABLES = ("trials.parquet", "reports.parquet", "lineage.parquet")
@@ -21,6 +21,13 @@ def folder(tmp_path: Path, small_run: list[Event]) -> Path:
         run.journal.append(*small_run)
         run.publish()
     return run.path
+
+
+def assert_equal(results: Results, expected: Results) -> None:
+    for name in ("trials", "reports", "lineage"):
+        table, expected_table = getattr(results, name), getattr(expected, name)
+        pd.testing.assert_frame_equal(table, expected_table)
+        assert table.attrs == expected_table.attrs
 
 
 def test_a_run_is_read_back(folder: Path) -> None:
@@ -45,10 +52,49 @@ def test_a_run_that_never_published_is_read_from_its_journal(folder: Path) -> No
     published = read_results(folder)
     for name in TABLES:
         (folder / name).unlink()
-    rebuilt = read_results(folder)
-    for name in ("trials", "reports", "lineage"):
-        pd.testing.assert_frame_equal(getattr(published, name), getattr(rebuilt, name))
-    assert rebuilt.experiment == published.experiment
+    assert_equal(read_results(folder), published)
+
+
+@pytest.mark.parametrize("replaced", [1, 2])
+def test_tables_of_two_moments_are_not_mixed(
+    tmp_path: Path, small_run: list[Event], replaced: int
+) -> None:
+    with RunDirectory.claim(tmp_path, "run") as run:
+        run.journal.append(*small_run[:12])
+        run.publish()
+        before = {name: (run.path / name).read_bytes() for name in TABLES[replaced:]}
+        run.journal.append(*small_run[12:])
+        run.publish()
+        whole = read_results(run.path)
+        for name, data in before.items():
+            (run.path / name).write_bytes(data)
+        assert_equal(read_results(run.path), whole)  # it goes on
+    assert_equal(read_results(run.path), whole)  # it was killed just then
+    (run.path / "journal.jsonl").unlink()
+    with pytest.raises(ResultsError, match=r"of one moment, or else journal\.jsonl"):
+        read_results(run.path)
+
+
+@pytest.mark.parametrize("torn", [b"", b"500 0badc0de {"])
+def test_a_killed_run_is_read_to_the_end_of_its_journal(
+    tmp_path: Path, small_run: list[Event], torn: bytes
+) -> None:
+    with RunDirectory.claim(tmp_path, "run") as run:
+        run.journal.append(*small_run[:-1])
+        run.publish()
+        run.journal.append(small_run[-1])
+        assert "completed" not in set(read_results(run.path).trials["status"])  # it goes on
+    with (run.path / "journal.jsonl").open("ab") as journal:
+        journal.write(torn)
+    results = read_results(run.path)
+    assert "completed" in set(results.trials["status"])
+    assert results.trials.attrs["journal_number"] == len(small_run)
+
+
+def test_the_journal_of_a_run_that_has_ended_is_not_read(folder: Path) -> None:
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(bytes(journal.stat().st_size))
+    assert len(read_results(folder).trials) == 3
 
 
 def test_the_tables_are_enough(folder: Path) -> None:

@@ -167,9 +167,22 @@ def test_pandas_reads_the_tables_of_a_run_that_goes_on(
     assert trials.attrs["experiment"]["name"] == "small"
     assert list(trials["status"]) == ["running", "completed", "diverged"]
     assert {path.name for path in run.path.iterdir()} == {
-        *(".lock", "journal.jsonl", "checkpoints"),
+        *(".lock", "journal.jsonl", "checkpoints", "status.json"),
         *("trials.parquet", "reports.parquet", "lineage.parquet"),
     }
+
+
+def test_the_status_of_a_run_that_goes_on_is_as_new_as_its_tables(
+    tmp_path: Path, small_run: list[Event]
+) -> None:
+    with RunDirectory.claim(tmp_path, "run") as run:
+        run.journal.append(*small_run[:-1])
+        run.write_status("running")
+        run.journal.append(small_run[-1])
+        run.publish()
+        status = json.loads((run.path / "status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("running", None)
+    assert status["trials"] == {"running": 1, "completed": 1, "diverged": 1, "not_started": 1}
 
 
 def test_nothing_is_published_before_there_is_an_experiment(tmp_path: Path) -> None:

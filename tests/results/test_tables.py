@@ -14,7 +14,7 @@ def fold(events: list[Event]) -> Tables:
     taken = TableFold()
     for event in events:
         taken.add(event)
-    return taken.tables()
+    return taken.tables(0)
 
 
 def test_a_fold_that_published_on_the_way_ends_with_the_same_tables(
@@ -23,9 +23,9 @@ def test_a_fold_that_published_on_the_way_ends_with_the_same_tables(
     live = TableFold()
     for event in small_run:
         live.add(event)
-        live.tables()
+        live.tables(0)
     rebuilt = fold([decode(encode(event)) for event in small_run])
-    for now, again in zip(live.tables(), rebuilt, strict=True):
+    for now, again in zip(live.tables(0), rebuilt, strict=True):
         assert now.schema.equals(again.schema, check_metadata=True)
         assert repr(now.to_pylist()) == repr(again.to_pylist())
 
@@ -60,6 +60,36 @@ def test_score_and_metrics_are_of_the_last_or_of_the_best_report(
     best = fold(small_run_at_best[before_restart]).trials.to_pylist()[1]
     assert (last["best_report"], last["score"], last["val_loss"]) == (2, 0.5, 0.5)
     assert (best["best_report"], best["score"], best["val_loss"]) == (2, 0.25, 0.25)
+
+
+def test_score_and_hyperparameters_of_a_trial_are_those_of_one_report(
+    small_run: list[Event], small_run_at_best: list[Event]
+) -> None:
+    together = ("score", "val_loss", "epoch", "step", "optimizer.lr", "optimizer.momentum")
+    of_all = ("reports", "segments", "time_s")
+    for events, scored in ((small_run, 2), (small_run_at_best, 1)):
+        worse: list[Event] = [
+            {**event, "score": 3.0, "metrics": {"val_loss": 3.0}}
+            if event["event"] == "report" and (event["trial_id"], event["report"]) == ("00000", 2)
+            else event
+            for event in events
+        ]
+        tables = fold(worse)
+        trial = tables.trials.to_pylist()[0]
+        reports = [row for row in tables.reports.to_pylist() if row["trial_id"] == "00000"]
+        assert [trial[name] for name in together] == [
+            reports[scored - 1][name] for name in together
+        ]
+        assert [trial[name] for name in of_all] == [2, 2, 1.0]
+
+
+def test_a_trial_without_a_report_has_the_hyperparameters_it_was_planned_with(
+    small_run: list[Event],
+) -> None:
+    first = next(event for event in small_run if event["event"] == "report")
+    trial = fold(small_run[: small_run.index(first)]).trials.to_pylist()[0]
+    assert (trial["optimizer.lr"], trial["model.widths"]) == (0.01, "[32,16]")
+    assert [trial[name] for name in ("score", "val_loss", "epoch", "step")] == [None] * 4
 
 
 def test_the_highest_attempt_wins(small_run: list[Event]) -> None:
@@ -126,7 +156,7 @@ def test_many_reports_are_packed_in_order(small_run: list[Event]) -> None:
 
 def test_a_journal_without_an_experiment_has_no_tables() -> None:
     with pytest.raises(ResultsError, match="must begin with its experiment"):
-        TableFold().tables()
+        TableFold().tables(0)
 
 
 def test_a_trial_must_be_planned(small_run: list[Event]) -> None:
