@@ -6,7 +6,8 @@ stops nothing by itself.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,32 @@ class Slots:
     def is_free(self) -> bool:
         """Whether another trial may start."""
         return len(self.taken) < self.count
+
+
+class FirstError:
+    """The first exception in a call-back. Ray turns all of them into text of its own."""
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note an exception on its way to Ray."""
+        try:
+            yield
+        except Exception as error:
+            self._error = self._error or error
+            raise
+
+    @contextmanager
+    def raised_in_place_of_rays(self) -> Iterator[None]:
+        """Raise what was noted instead of what Ray made of it."""
+        try:
+            yield
+        except Exception:
+            if self._error is not None:
+                raise self._error from None
+            raise
 
 
 class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
@@ -65,11 +92,15 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
         return RayTrial(
             self._experiment.run_identifier,
             trial_id=trial_id,
-            config={ASSIGNMENT: self._recorder.assignment(trial_id).to_text()},
+            config={ASSIGNMENT: self._recorder.assign(trial_id).to_text()},
             storage=self._experiment.storage,
             placement_group_factory=PlacementGroupFactory([self._resources]),
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
+
+    def hand_out_again(self, trial_id: TrialId) -> None:
+        """Have a trial started anew, as Ray gives up one whose worker died before it ran."""
+        self._waiting.appendleft(trial_id)
 
     def is_finished(self) -> bool:
         """Whether all trials have *ended*: Ray drops its idle workers as soon as this holds."""
@@ -79,10 +110,14 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
 class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
     """Answers Ray's reports with the recorder's decisions."""
 
-    def __init__(self, recorder: Recorder, slots: Slots) -> None:
+    def __init__(
+        self, recorder: Recorder, slots: Slots, planned: PlannedTrials, errors: FirstError
+    ) -> None:
         super().__init__()
         self._recorder = recorder
         self._slots = slots
+        self._planned = planned
+        self._errors = errors
         self._released: deque[RayTrial] = deque()
         self._by_id: dict[TrialId, RayTrial] = {}
 
@@ -99,16 +134,26 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         """Journal one epoch and do what was decided."""
-        answer = Answer.from_text(result[ANSWER])
-        decisions = self._recorder.on_answer(trial.trial_id, answer)
-        return self._apply(tune_controller, decisions, reporting=trial)
+        with self._errors.noted():
+            answer = Answer.from_text(result[ANSWER])
+            decisions = self._recorder.on_answer(trial.trial_id, answer)
+            return self._apply(tune_controller, decisions, reporting=trial)
 
     def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
-        """Journal that the worker died or raised, and do what that brings about."""
+        """Journal that the worker died or raised, and do what that brings about.
+
+        The trial itself is Ray's to end, worker and all: stopped here, it would leave a worker
+        that may be spoiled to the next one.
+        """
         self._slots.taken.discard(trial.trial_id)
         text = Path(trial.error_file).read_text() if trial.error_file else ""
-        decisions = self._recorder.on_failure(trial.trial_id, _worker_failure(text))
-        self._apply(tune_controller, decisions, reporting=None)
+        with self._errors.noted():
+            if _has_died(text) and self._recorder.may_start_again(trial.trial_id):
+                self._planned.hand_out_again(trial.trial_id)
+                return
+            decisions = self._recorder.on_failure(trial.trial_id, _worker_failure(text))
+            others = [each for each in decisions if each.trial != trial.trial_id]
+            self._apply(tune_controller, others, reporting=None)
 
     def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: Any) -> None:
         """Free the slot; the end itself is journaled already."""
@@ -126,7 +171,7 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
             return None
         trial = self._released.popleft()
         self._slots.taken.add(trial.trial_id)
-        trial.set_config({ASSIGNMENT: self._recorder.assignment(trial.trial_id).to_text()})
+        trial.set_config({ASSIGNMENT: self._recorder.assign(trial.trial_id).to_text()})
         return trial
 
     def debug_string(self) -> str:
@@ -164,24 +209,30 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
 class Loop(Callback):  # type: ignore[misc]  # Ray is not typed
     """Hears of starts and of every turn of Ray's loop."""
 
-    def __init__(self, recorder: Recorder, on_turn: Callable[[], None]) -> None:
+    def __init__(self, recorder: Recorder, on_turn: Callable[[], None], errors: FirstError) -> None:
         self._recorder = recorder
         self._on_turn = on_turn
+        self._errors = errors
 
     def on_trial_start(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
-        """Journal the first start of a trial."""
-        self._recorder.on_start(trial.trial_id)
+        """Journal that a trial begins."""
+        with self._errors.noted():
+            self._recorder.on_start(trial.trial_id)
 
     def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
         """Let the runner publish, or end the run by raising."""
         self._on_turn()
 
 
+def _has_died(text: str) -> bool:
+    return "ActorDiedError" in text or "actor died" in text.lower()
+
+
 def _worker_failure(text: str) -> Failure:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    died = "ActorDiedError" in text or "actor died" in text.lower()
-    reason = "the worker process died" if died else (lines[-1] if lines else "the worker failed")
+    last_line = lines[-1] if lines else "the worker failed"
+    reason = "the worker process died" if _has_died(text) else last_line
     status = "out_of_memory" if "OutOfMemory" in text else "failed"
     return Failure(status, reason, text)  # type: ignore[arg-type]  # both are statuses

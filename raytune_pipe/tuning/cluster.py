@@ -1,5 +1,6 @@
 """Reaching Ray: an embedded local one, or a cluster that runs already."""
 
+import itertools
 import logging
 import os
 import socket
@@ -14,7 +15,6 @@ from raytune_pipe.experiment import Resources
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -87,7 +87,7 @@ class Cluster:
 
 def local_cluster() -> Cluster:
     """What this machine has, without starting anything."""
-    return Cluster(({"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(_local_gpus())},))
+    return Cluster(({"CPU": float(_local_cpus()), "GPU": float(_local_gpus())},))
 
 
 @contextmanager
@@ -121,7 +121,9 @@ def _ray(address: str | None) -> Iterator[None]:
 
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     # Beneath /tmp, as the names of Ray's sockets get too long elsewhere.
-    with tempfile.TemporaryDirectory(prefix="raytune-pipe-", dir="/tmp") as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="raytune-pipe-", dir="/tmp", ignore_cleanup_errors=True
+    ) as scratch:
         try:
             if address is None:
                 node = local_cluster().nodes[0]
@@ -132,7 +134,7 @@ def _ray(address: str | None) -> Iterator[None]:
                 worker_environment = {"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}}
                 ray.init(address=address, runtime_env=worker_environment, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ClusterError(_no_answer(address or "local", error)) from error
+            raise ClusterError(_no_answer(address, error)) from error
         try:
             yield
         finally:
@@ -159,11 +161,21 @@ def _has_token() -> bool:
     return named or default.exists()
 
 
-def _no_answer(address: str, error: Exception) -> str:
+def _no_answer(address: str | None, error: Exception) -> str:
+    if address is None:
+        return f"an embedded Ray must start on this machine, but it does not: {error}"
     return (
         f"--address {address}: a Ray cluster must answer there, but none does ({error}); start one "
         "with `ray start --head`, or leave --address out for an embedded local Ray"
     )
+
+
+def _local_cpus() -> int:
+    """Processors this process may use, by its affinity and by its control group's quota."""
+    allowed = len(os.sched_getaffinity(0))
+    limit = Path("/sys/fs/cgroup/cpu.max")
+    quota, _, period = limit.read_text().partition(" ") if limit.exists() else ("max", "", "")
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
 
 
 def _local_gpus() -> int:
@@ -172,7 +184,13 @@ def _local_gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return present
-    return min(present, len([device for device in visible.split(",") if device.strip()]))
+    # CUDA reads the list up to the first entry that names no device, such as -1 or NoDevFiles.
+    names = itertools.takewhile(_names_a_gpu, visible.split(","))
+    return min(present, len(list(names)))
+
+
+def _names_a_gpu(entry: str) -> bool:
+    return entry.strip().isdigit() or entry.strip().startswith(("GPU-", "MIG-"))
 
 
 def _words(request: dict[str, float]) -> str:

@@ -11,7 +11,14 @@ from dataclasses import asdict, dataclass, field
 
 from raytune_pipe.base import Value
 from raytune_pipe.experiment import Experiment, PlannedTrial
-from raytune_pipe.results.events import DecisionEvent, EndEvent, Event, ReportEvent, Status
+from raytune_pipe.results.events import (
+    AnomalyEvent,
+    DecisionEvent,
+    EndEvent,
+    Event,
+    ReportEvent,
+    Status,
+)
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, DecisionMaker, Report
 from raytune_pipe.trial import leaves
@@ -38,6 +45,16 @@ class TrialState:
     """What the next stretch of training starts from."""
     status: Status | None = None
     """None before the trial has started."""
+    verdict: str | None = None
+    """What the trial's stop rules said of its latest epoch."""
+    answered: bool = True
+    """Whether a worker has trained an epoch of the latest assignment."""
+    started_again: bool = False
+    """Whether the latest assignment has been given out a second time."""
+
+
+def _nobody(_event: Event) -> None:
+    """Hears nothing."""
 
 
 @dataclass
@@ -48,7 +65,7 @@ class Recorder:
     run: RunDirectory
     maker: DecisionMaker
     device: str = "cpu"
-    listener: Callable[[Event], None] = lambda _event: None
+    listener: Callable[[Event], None] = _nobody
     trials: dict[str, TrialState] = field(default_factory=dict)
 
     def add_plan(self, plan: Sequence[PlannedTrial]) -> None:
@@ -72,9 +89,10 @@ class Recorder:
         """Whether every planned trial has ended."""
         return all(state.status not in (None, "running") for state in self.trials.values())
 
-    def assignment(self, trial_id: str) -> Assignment:
+    def assign(self, trial_id: str) -> Assignment:
         """What the worker that gets this trial is told."""
         state = self.trials[trial_id]
+        state.answered = False
         trial = self.experiment.trial_with(state.values, trial_id)
         return Assignment(
             trial_id=trial_id,
@@ -89,9 +107,9 @@ class Recorder:
         )
 
     def on_start(self, trial_id: str) -> None:
-        """Note that a worker has taken the trial up for the first time."""
+        """Note that a worker has taken the trial up: for the first time, or after another died."""
         state = self.trials[trial_id]
-        if state.status is not None:
+        if state.status is not None and not state.started_again:
             return
         state.status = "running"
         self.write(
@@ -111,14 +129,14 @@ class Recorder:
         """
         if answer.failure:
             return self.on_failure(trial_id, answer.failure)
+        state = self.trials[trial_id]
+        state.answered, state.started_again = True, False
+        state.verdict = answer.verdict
         if self.experiment.objective.metric not in (answer.metrics or {}):
             return self.on_failure(trial_id, _unknown_objective(self.experiment, answer))
-        state = self.trials[trial_id]
         mismatch = _mismatch(state.values, answer.values_in_force or {})
         if mismatch:
-            self.write(
-                {"event": "anomaly", "what": mismatch, "trial_id": trial_id, "time": time.time()}
-            )
+            self.write_anomaly(mismatch, trial_id)
             return self.on_failure(trial_id, Failure("failed", mismatch, error=""))
         state.time_s += (answer.metrics or {}).get("epoch_s", 0.0)
         event = self._report_event(trial_id, answer)
@@ -135,6 +153,20 @@ class Recorder:
         if math.isnan(event["score"]):
             return decisions + self._end(trial_id, "diverged", answer.verdict or "not_a_number")
         return decisions + self._end(trial_id, "completed", "budget")
+
+    def may_start_again(self, trial_id: str) -> bool:
+        """Whether a worker's death is no fault of the trial's, which then starts again.
+
+        Ray hears that an idle worker has died only when it gives it the next trial. A trial that
+        had not trained an epoch since it was given out gets one more worker.
+        """
+        state = self.trials[trial_id]
+        if state.answered or state.started_again:
+            return False
+        state.started_again = True
+        state.attempt += 1
+        self.write_anomaly("a worker died before it had trained an epoch", trial_id)
+        return True
 
     def on_failure(self, trial_id: str, failure: Failure) -> list[Decision]:
         """End a trial that cannot go on; return the decisions on those it releases."""
@@ -172,15 +204,7 @@ class Recorder:
             "report": number,
             "decisions": [asdict(decision) for decision in decisions],  # type: ignore[misc]
         }
-        ends = [
-            self._ended(
-                decision.trial,
-                "diverged" if decision.diverged else "stopped_early",
-                "diverged" if decision.diverged else f"rung {decision.rung:g}",
-            )
-            for decision in decisions
-            if decision.action == "stop"
-        ]
+        ends = [self._stopped(decision) for decision in decisions if decision.action == "stop"]
         self.write(event, *ends)
         for decision in decisions:
             if decision.action == "exploit":
@@ -189,6 +213,13 @@ class Recorder:
                 state.checkpoint = decision.checkpoint
                 state.segment += 1
         return decisions
+
+    def _stopped(self, decision: Decision) -> EndEvent:
+        """The end that a decision to stop means."""
+        if not decision.diverged:
+            return self._ended(decision.trial, "stopped_early", f"rung {decision.rung:g}")
+        verdict = self.trials[decision.trial].verdict
+        return self._ended(decision.trial, "diverged", verdict or "not_a_number")
 
     def _ended(
         self, trial_id: str, status: Status, reason: str, error: str | None = None
@@ -225,11 +256,25 @@ class Recorder:
             "time": time.time(),
         }
 
+    def write_anomaly(self, what: str, trial_id: str | None = None) -> None:
+        """Journal something that must not happen, and go on."""
+        event: AnomalyEvent = {"event": "anomaly", "what": what, "time": time.time()}
+        if trial_id is not None:
+            event["trial_id"] = trial_id
+        self.write(event)
+
     def write(self, *events: Event) -> None:
-        """Journal events in one flush; then let the listener hear of them."""
+        """Journal events in one flush; then let the listener hear of them.
+
+        A listener that fails, say because its terminal is gone, is not asked again.
+        """
         self.run.journal.append(*events)
-        for event in events:
-            self.listener(event)
+        try:
+            for event in events:
+                self.listener(event)
+        except (Exception, SystemExit) as error:
+            self.listener = _nobody
+            self.write_anomaly(f"the listener failed: {type(error).__name__}: {error}")
 
 
 def _report(event: ReportEvent, answer: Answer) -> Report:

@@ -1,16 +1,15 @@
 """Launching an experiment: plan it, claim its name, run its trials on Ray, publish its tables."""
 
 import os
-import signal
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType, NoneType
+from types import NoneType
 from typing import Literal
 
 from raytune_pipe.base import ClusterError, ResultsError
@@ -23,9 +22,11 @@ from raytune_pipe.results.events import (
     FinishEvent,
 )
 from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
 from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.signals import Interrupted, NotedSignals, noted_signals
 
 Listener = Callable[[Event], None]
 FinishState = Literal["finished", "interrupted", "failed"]
@@ -44,14 +45,6 @@ class Outcome:
     """finished or interrupted."""
     exit_code: int
     """0; 3 where no trial can be used; 130 or 143 after Ctrl-C or SIGTERM."""
-
-
-class Interrupted(Exception):
-    """A signal asks the launch to end."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal.Signals(signal_number).name)
-        self.exit_code = 128 + signal_number
 
 
 def launch(
@@ -76,23 +69,26 @@ def launch(
     plan = experiment.plan()
     if address is None:
         local_cluster().request(experiment.resources)
-    with RunDirectory.claim(Path(experiment.storage), experiment.name, new=new) as run:
+    storage = Path(experiment.storage)
+    with (
+        noted_signals() as signals,
+        RunDirectory.claim(storage, experiment.name, new=new) as run,
+    ):
         recorder = prepare(experiment, plan, run, listener)
         try:
-            with connected(address) as cluster, _signals() as received:
-                _run_trials(recorder, cluster, received)
-            finish = _finish("finished", 0 if _is_any_usable(recorder) else 3)
+            with connected(address) as cluster:
+                signals.install()  # Ray has just put in its own
+                _run_trials(recorder, cluster, signals)
         except Interrupted as interrupted:
             finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
-        except KeyboardInterrupt:
-            _close(recorder, _finish("interrupted", 130, "SIGINT"))
-            raise
         except ClusterError:
             run.discard()  # nothing has run, so the name is free again
             raise
         except BaseException as error:
-            _close(recorder, _finish("failed", 1, f"{type(error).__name__}: {error}"))
+            _close_after(error, recorder)
             raise
+        else:
+            finish = _finish("finished", 0 if _is_any_usable(recorder) else 3)
         _close(recorder, finish)
     return Outcome(run.path, finish["state"], finish["exit_code"])
 
@@ -111,7 +107,7 @@ def prepare(
         "package_version": version("raytune-pipe"),
         "experiment": experiment.resolved(),
         "space": space.to_mappings(),
-        "columns": _column_types(plan),
+        "columns": _column_types(plan, space),
         "objective": experiment.objective.model_dump(mode="json"),
         "time": time.time(),
     }
@@ -125,7 +121,7 @@ def prepare(
     return recorder
 
 
-def _run_trials(recorder: Recorder, cluster: Cluster, received: list[int]) -> None:
+def _run_trials(recorder: Recorder, cluster: Cluster, signals: NotedSignals) -> None:
     """Give the trials to Ray Tune, and come back when all have ended.
 
     Raises:
@@ -133,7 +129,7 @@ def _run_trials(recorder: Recorder, cluster: Cluster, received: list[int]) -> No
     """
     from ray import tune
 
-    from raytune_pipe.tuning.adapter import Decider, Loop, PlannedTrials, Slots
+    from raytune_pipe.tuning.adapter import Decider, FirstError, Loop, PlannedTrials, Slots
     from raytune_pipe.tuning.trainable import TrialActor
 
     resources = recorder.experiment.resources
@@ -141,21 +137,27 @@ def _run_trials(recorder: Recorder, cluster: Cluster, received: list[int]) -> No
     recorder.device = "cuda" if request.get("GPU") else "cpu"
     slots = Slots(cluster.slots(resources))
     publishing = Publishing(recorder)
+    errors = FirstError()
 
     def turn() -> None:
-        if received:
-            raise Interrupted(received[0])
+        if signals.first is not None:
+            recorder.publish()  # the workers may take a while to end, or others end us first
+        signals.raise_if_any()
         publishing.publish_if_due()
 
+    planned = PlannedTrials(recorder, slots, request)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)
-    with tempfile.TemporaryDirectory(prefix="raytune-pipe-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="raytune-pipe-", ignore_cleanup_errors=True) as scratch,
+        errors.raised_in_place_of_rays(),
+    ):
         tune.run(
             TrialActor,
             name="scratch",
             storage_path=scratch,
-            search_alg=PlannedTrials(recorder, slots, request),
-            scheduler=Decider(recorder, slots),
-            callbacks=[Loop(recorder, turn)],
+            search_alg=planned,
+            scheduler=Decider(recorder, slots, planned, errors),
+            callbacks=[Loop(recorder, turn, errors)],
             reuse_actors=True,
             raise_on_failed_trial=False,
             verbose=0,
@@ -176,40 +178,27 @@ class Publishing:
     due: float = field(default_factory=lambda: time.monotonic() + FIRST_PUBLISH_S)
 
     def publish_if_due(self) -> None:
-        """Publish where it is time."""
+        """Publish where it is time; where it fails, say so in the journal, and try again later."""
         started = time.monotonic()
         if started < self.due:
             return
-        self.recorder.publish()
+        try:
+            self.recorder.publish()
+        except ResultsError as error:
+            self.recorder.write_anomaly(f"the tables could not be published: {error}")
         ended = time.monotonic()
         self.due = ended + max(FIRST_PUBLISH_S, 20 * (ended - started), 0.1 * (ended - self.began))
 
 
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The signals that ask for an end, as they come; a second one ends at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    # Ray installs its own handler for SIGTERM when it connects; ours comes after and goes before.
-    handlers = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _column_types(plan: list[PlannedTrial]) -> dict[str, ColumnType]:
-    """The table column type of every leaf over all planned trials."""
+def _column_types(plan: list[PlannedTrial], space: SearchSpace) -> dict[str, ColumnType]:
+    """The table column type of every leaf over all planned trials, and of all that is searched."""
     seen: dict[str, set[type]] = defaultdict(set)
     for planned in plan:
         for name, value in leaves(planned.trial).items():
             seen[name].add(type(value))
+    for hyperparameter in space:  # one that no planned trial has may still come with a mutation
+        ends = (hyperparameter.distribution.from_unit(unit) for unit in (0.0, 1.0))
+        seen[hyperparameter.name].update(map(type, ends))
     return {name: _column_type(types - {NoneType}) for name, types in seen.items()}
 
 
@@ -233,6 +222,18 @@ def _finish(state: FinishState, exit_code: int, error: str | None = None) -> Fin
         "error": error,
         "time": time.time(),
     }
+
+
+def _close_after(error: BaseException, recorder: Recorder) -> None:
+    """Leave the run as it can be left; what goes wrong here must not hide the error itself."""
+    state: FinishState = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    exit_code = 130 if state == "interrupted" else getattr(error, "exit_code", 1)
+    finish = _finish(state, exit_code, f"{type(error).__name__}: {error}")
+    with suppress(ResultsError):
+        _close(recorder, finish)
+        return
+    with suppress(ResultsError):
+        recorder.run.write_status(state, exit_code=exit_code, error=finish["error"])
 
 
 def _close(recorder: Recorder, finish: FinishEvent) -> None:

@@ -33,8 +33,10 @@ trials: 3
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Everything on the loopback interface, and a home of its own for the cluster's token."""
+    # Ray leaves settings of the session's own embedded Ray in the environment.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     own = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    return os.environ | own | {"HOME": str(tmp_path)}
+    return clean | own | {"HOME": str(tmp_path)}
 
 
 @pytest.fixture
@@ -54,15 +56,15 @@ def address(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
             stderr=subprocess.STDOUT,
             env=environment,
         )
-        _wait_until_it_answers(port, head)
+        _wait_until_it_answers(port, head, Path(log.name))
         yield f"127.0.0.1:{port}"
         head.terminate()
         head.wait(timeout=60)
 
 
-def _wait_until_it_answers(port: int, head: subprocess.Popen[bytes]) -> None:
+def _wait_until_it_answers(port: int, head: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(300):
-        assert head.poll() is None, "the head node ended"
+        assert head.poll() is None, log.read_text()
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:

@@ -107,7 +107,7 @@ class TestLaunch:
         ends = {target: tuple(rows.loc[f"poison:{target}"]) for target in targets}
         assert ends["Healthy"] == ("completed", "budget")
         assert ends["Raises"] == ("failed", "ValueError: cannot digest (16, 4)")
-        assert ends["TurnsNan"] == ("diverged", "diverged")
+        assert ends["TurnsNan"] == ("diverged", "not_a_number")
         assert ends["Silent"][0] == "failed"
         assert "confidence" in ends["Silent"][1]
         assert ends["Exits"] == ("failed", "the trial's code called sys.exit(3)")

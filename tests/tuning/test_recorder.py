@@ -109,12 +109,12 @@ def test_an_exploit_changes_the_assignment(run: RunDirectory) -> None:
         decisions = recorder.on_answer(trial_id, answer(recorder, trial_id, 2, loss))
     (exploit,) = [decision for decision in decisions if decision.action == "exploit"]
     assert (exploit.trial, exploit.donor) == ("00003", "00000")
-    assignment = recorder.assignment("00003")
+    assignment = recorder.assign("00003")
     assert assignment.start_from is not None
     assert assignment.start_from.path == "checkpoints/00000/1.pt"
     assert exploit.values is not None
     assert assignment.trial["optimizer"]["lr"] == exploit.values["optimizer.lr"]
-    own_seeds = {recorder.assignment(trial_id).trial["seed"] for trial_id in recorder.trials}
+    own_seeds = {recorder.assign(trial_id).trial["seed"] for trial_id in recorder.trials}
     assert len(own_seeds) == 4
 
 
@@ -155,6 +155,36 @@ def test_an_objective_that_is_not_reported_is_told(run: RunDirectory) -> None:
     )
 
 
+def test_a_worker_that_dies_before_an_epoch_is_replaced_once(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.assign("00000")
+    recorder.on_start("00000")
+    assert recorder.may_start_again("00000")
+    recorder.assign("00000")
+    recorder.on_start("00000")
+    assert not recorder.may_start_again("00000")
+    recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5))
+    assert not recorder.may_start_again("00000")
+    starts = [event["attempt"] for event in events_of(run) if event["event"] == "start"]
+    assert starts == [0, 1]
+
+
+def test_a_listener_that_fails_is_dropped(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    heard: list[Event] = []
+
+    def fails(event: Event) -> None:
+        heard.append(event)
+        raise BrokenPipeError("the terminal is gone")
+
+    recorder.listener = fails
+    recorder.on_start("00000")
+    recorder.on_start("00001")
+    assert len(heard) == 1
+    (anomaly,) = [event for event in events_of(run) if event["event"] == "anomaly"]
+    assert "the terminal is gone" in anomaly["what"]
+
+
 def test_patience_completes_a_trial(run: RunDirectory) -> None:
     recorder = recorder_of(run)
     recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5, verdict="patience"))
@@ -163,7 +193,7 @@ def test_patience_completes_a_trial(run: RunDirectory) -> None:
 
 def test_assignments_and_answers_survive_their_texts(run: RunDirectory) -> None:
     recorder = recorder_of(run)
-    assignment = recorder.assignment("00000")
+    assignment = recorder.assign("00000")
     assert Assignment.from_text(assignment.to_text()) == assignment
     said = answer(recorder, "00000", 1, 0.5)
     assert Answer.from_text(said.to_text()) == said
