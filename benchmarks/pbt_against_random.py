@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 from raytune_pipe import launch, load_experiment, read_results
+from raytune_pipe.tuning.cluster import connected
 
 SEEDS = range(5)
 
@@ -25,15 +26,16 @@ def best_loss(path: str, seed: int, *overrides: str) -> tuple[float, float]:
 
 def main(path: str) -> None:
     differences = []
-    for seed in SEEDS:
-        pbt, pbt_epochs = best_loss(path, seed)
-        random, random_epochs = best_loss(path, seed, "scheduler={kind: fifo}")
-        differences.append(random - pbt)
-        print(
-            f"seed {seed}: pbt {pbt:.4f} ({pbt_epochs:.0f} epochs), "
-            f"random {random:.4f} ({random_epochs:.0f} epochs)",
-            flush=True,
-        )
+    with connected(None):
+        for seed in SEEDS:
+            pbt, pbt_epochs = best_loss(path, seed)
+            random, random_epochs = best_loss(path, seed, "scheduler={kind: fifo}")
+            differences.append(random - pbt)
+            print(
+                f"seed {seed}: pbt {pbt:.4f} ({pbt_epochs:.0f} epochs), "
+                f"random {random:.4f} ({random_epochs:.0f} epochs)",
+                flush=True,
+            )
     wins = sum(difference > 0 for difference in differences)
     print(
         f"pbt is better in {wins} of {len(differences)}; "
