@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from raytune_pipe.analysis.observations import value_of
 from raytune_pipe.base import ResultsError, TooFewTrialsError, Value, to_json
 from raytune_pipe.components.schedulers import Fifo
 from raytune_pipe.components.searchers import Random
-from raytune_pipe.distributions import Choice
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.columns import REPORTS_TAIL, STANDARD_METRICS
-from raytune_pipe.results.lineage import as_text
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import Hyperparameter
 
 UNFIT = ("diverged", "failed", "out_of_memory")
 """Statuses of trials that are never the best, whatever they reported before."""
@@ -103,7 +101,7 @@ def best_trial(results: Results) -> BestTrial:
         value=float(row[metric]),
         report=number,
         epoch=float(row["epoch"]),
-        values={one.name: _value(one, row[one.name]) for one in results.space},
+        values={one.name: value_of(one, row[one.name]) for one in results.space},
         metrics=_metrics(row),
         weights=_weights(results, reports, number),
         ancestry=_ancestry(results.lineage, trial_id, number),
@@ -122,16 +120,6 @@ def experiment_of(experiment: Experiment, best: BestTrial) -> Experiment:
         "trials": 1,
     }
     return Experiment.model_validate_json(to_json(alone))
-
-
-def _value(hyperparameter: Hyperparameter, cell: Any) -> Value:
-    """A cell as the hyperparameter's value: a column of options of mixed types holds text."""
-    if pd.isna(cell):
-        return None
-    distribution = hyperparameter.distribution
-    if isinstance(distribution, Choice) and not distribution.contains(cell):
-        return next((label for label in distribution.labels if as_text(label) == cell), str(cell))
-    return cell  # type: ignore[no-any-return]  # Arrow's columns give Python's scalars
 
 
 def _metrics(row: pd.Series) -> dict[str, float]:

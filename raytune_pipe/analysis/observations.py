@@ -12,7 +12,7 @@ from raytune_pipe.base import Value
 from raytune_pipe.distributions import Choice
 from raytune_pipe.results.lineage import as_text
 from raytune_pipe.results.reading import Results
-from raytune_pipe.search_space import SearchSpace
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 Array = NDArray[np.float64]
 
@@ -56,25 +56,26 @@ class Observations:
 
 def units_of(space: SearchSpace, rows: pd.DataFrame) -> Array:
     """Units ``[rows, axes]`` of the hyperparameter columns of a table; NaN where one is null."""
-    columns = [
-        [_unit(one.distribution, value) for value in rows[one.name].tolist()] for one in space
-    ]
+    columns = [[_unit(one, cell) for cell in rows[one.name].tolist()] for one in space]
     return np.array(columns, dtype=float).reshape(len(space), len(rows)).T
 
 
-def _unit(distribution: Any, value: Any) -> float:
-    if pd.isna(value):
-        return np.nan
-    if isinstance(distribution, Choice):
-        value = _label(distribution, value)
-    return float(distribution.to_unit(value))
+def _unit(hyperparameter: Hyperparameter, cell: Any) -> float:
+    value = value_of(hyperparameter, cell)
+    return np.nan if value is None else float(hyperparameter.distribution.to_unit(value))
 
 
-def _label(choice: Choice, value: Any) -> Value:
-    """The label that a column holds, as itself or (options of mixed types) as text."""
-    if choice.contains(value):
-        return value  # type: ignore[no-any-return]  # a label of the choice
-    return next((label for label in choice.labels if as_text(label) == value), value)
+def value_of(hyperparameter: Hyperparameter, cell: Any) -> Value:
+    """A table's cell as the hyperparameter's value; None where it does not apply.
+
+    A column of options of mixed types holds text.
+    """
+    if pd.isna(cell):
+        return None
+    distribution = hyperparameter.distribution
+    if isinstance(distribution, Choice) and not distribution.contains(cell):
+        return next((label for label in distribution.labels if as_text(label) == cell), str(cell))
+    return cell  # type: ignore[no-any-return]  # Arrow's columns give Python's scalars
 
 
 def describe_objective(objective: Mapping[str, str], score: str) -> str:

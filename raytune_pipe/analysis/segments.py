@@ -2,7 +2,8 @@
 
 Under population-based training a trial's last score is the work of all the trials it descends from,
 so whole trials say little about hyperparameters. Over one interval the weights have one owner and
-the hyperparameters are fixed: how much the score changed, given where it started, is theirs.
+the hyperparameters are fixed: how much the score changed, given where it started, is theirs. A
+member that is replaced inside an interval leaves a row of its own, and its copy begins another.
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from raytune_pipe.search_space import Hyperparameter, SearchSpace
 START = "(start score)"
 """Context: the rank of a segment's first score among those of its generation."""
 GENERATION = "(generation)"
-"""Context: how many intervals came before."""
+"""Context: the number of the interval from 1, by the age of the weights."""
 
 
 def is_population(results: Results) -> bool:
@@ -34,14 +35,14 @@ def segment_observations(results: Results) -> Observations:
     in a NaN counts as the worst change that was seen. The first one of a trial starts at its first
     report. The start enters as a rank, so that it does not carry the generation.
     """
-    scores = pd.to_numeric(results.reports["score"]).to_numpy(dtype=float, na_value=np.nan)
-    logarithmic = bool((scores[np.isfinite(scores)] > 0).all())
+    scores = results.reports["score"].to_numpy(dtype=float, na_value=np.nan)
+    scores = np.where(np.isfinite(scores), scores, np.nan)
+    logarithmic = bool((scores[~np.isnan(scores)] > 0).all())
     reports = results.reports.assign(level=np.log(scores) if logarithmic else scores)
     segments = _segments(reports, results)
-    change = (segments["end"] - segments["start"]).to_numpy(dtype=float)
-    change = change / segments["epochs"].to_numpy(dtype=float)
-    broken = ~np.isfinite(change)
-    change[broken] = change[~broken].max(initial=0.0)
+    change = ((segments["end"] - segments["start"]) / segments["epochs"]).to_numpy(dtype=float)
+    broken = segments["end"].isna().to_numpy()
+    change = np.where(broken, change[~broken].max(initial=0.0), change)
     context = SearchSpace(
         tuple(Hyperparameter(name, Uniform(low=0.0, high=1.0)) for name in (START, GENERATION))
     )
@@ -62,23 +63,45 @@ def segment_observations(results: Results) -> Observations:
 
 
 def _segments(reports: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """The last report of each trial in each interval, with ``start``, ``end`` and ``epochs``."""
+    """The last report of each trial in each interval, with ``start``, ``end`` and ``epochs``.
+
+    What a trial reports of other weights after an exploit is apart, also in the same interval. The
+    start is where the weights were one report earlier: the trial's own, or its donor's for a copy.
+    Ages, not numbers of reports, say which interval it is: a copy may be older or younger.
+    """
     interval = int(results.experiment["scheduler"]["interval_epochs"])
+    epoch = reports["epoch"].to_numpy(dtype=float)
+    generation = np.ceil(epoch / interval).astype(np.int64)
     number = reports["report"].astype("int64")
-    reports = reports.assign(report=number, generation=(number - 1) // interval)
-    ends = reports.sort_values("report").groupby(["trial_id", "generation"]).tail(1)
-    level = reports.set_index(["trial_id", "report"])["level"].to_dict()
-    donors = _donors(results.lineage)
-    before = (ends["generation"] * interval).clip(lower=1)
-    origins = [donors.get(own, own) for own in zip(ends["trial_id"], before, strict=True)]
+    reports = reports.assign(report=number, epoch=epoch, generation=generation)
+    reports = reports.sort_values(["trial_id", "report"])
+    groups = reports.groupby(["trial_id", "segment", "generation"], sort=False)
+    ends = groups.tail(1)
+    firsts = groups["report"].transform("first")[ends.index]
+    starts = _starts(reports, zip(ends["trial_id"], firsts, strict=True), results.lineage)
     segments: pd.DataFrame = ends.assign(
-        start=[level.get(origin, np.nan) for origin in origins],
-        end=ends["level"],
-        epochs=ends["report"] - before,
+        start=starts["level"].to_numpy(dtype=float),
+        end=ends["level"].to_numpy(dtype=float),
+        epochs=ends["epoch"].to_numpy() - starts["epoch"].to_numpy(dtype=float),
     )
-    known = np.isfinite(segments["start"].to_numpy(dtype=float))
-    used: pd.DataFrame = segments[known & (segments["epochs"] > 0)]
-    return used.sort_values(["generation", "trial_id"])
+    has_change = segments["start"].notna() & (segments["epochs"] > 0)
+    used: pd.DataFrame = segments[has_change | segments["end"].isna()]
+    return used.sort_values(["generation", "trial_id", "report"])
+
+
+def _starts(
+    reports: pd.DataFrame, firsts: Iterable[tuple[str, int]], lineage: pd.DataFrame
+) -> pd.DataFrame:
+    """``level`` and ``epoch`` of the weights before each of these first reports of a segment.
+
+    Before a trial's first report nothing was measured, so that report itself has to serve.
+    """
+    donors = _donors(lineage)
+    origins = [
+        donors.get((trial, first - 1), (trial, max(first - 1, 1))) for trial, first in firsts
+    ]
+    places = reports.set_index(["trial_id", "report"])[["level", "epoch"]]
+    return places.reindex(pd.MultiIndex.from_tuples(origins, names=places.index.names))
 
 
 def _donors(lineage: pd.DataFrame) -> dict[tuple[str, int], tuple[str, int]]:
@@ -91,10 +114,11 @@ def _donors(lineage: pd.DataFrame) -> dict[tuple[str, int], tuple[str, int]]:
 
 
 def _context_units(segments: pd.DataFrame) -> Array:
+    """Units of the context ``[rows, 2]``; NaN for the start of a trial whose first score is NaN."""
     generation = segments["generation"]
     by_generation = segments.groupby("generation")["start"]
-    rank = (by_generation.rank() - 0.5) / by_generation.transform("size")
-    place = (generation + 0.5) / (generation.max() + 1)
+    rank = (by_generation.rank() - 0.5) / by_generation.transform("count")
+    place = (generation - 0.5) / generation.max()
     return np.column_stack([rank.to_numpy(dtype=float), place.to_numpy(dtype=float)])
 
 
