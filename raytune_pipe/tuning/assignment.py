@@ -21,7 +21,7 @@ class Assignment:
     reports: int
     """How many reports the trial has made so far; they never go back."""
     milestones: tuple[int, ...]
-    """Epochs at which a decision is possible, so a checkpoint is written."""
+    """Epochs at which a checkpoint is written, as a decision or the best score may need it."""
     checkpoint_seconds: float
     start_from: Checkpoint | None = None
     device: str = "cpu"

@@ -99,12 +99,18 @@ class Recorder:
             trial=trial.model_dump(mode="json"),
             directory=str(self.run.path),
             reports=state.reports,
-            milestones=self.experiment.scheduler.milestones(trial.epochs),
+            milestones=self._checkpoint_epochs(trial.epochs),
             checkpoint_seconds=self.experiment.checkpoint_seconds,
             start_from=state.checkpoint,
             device=self.device,
             threads=max(1, int(self.experiment.resources.cpus)),
         )
+
+    def _checkpoint_epochs(self, epochs: int) -> tuple[int, ...]:
+        """Where decisions are possible; every epoch where any of them may be the best one."""
+        if self.experiment.objective.at == "best":
+            return tuple(range(1, epochs + 1))
+        return self.experiment.scheduler.milestones(epochs)
 
     def on_start(self, trial_id: str) -> None:
         """Note that a worker has taken the trial up: for the first time, or after another died."""

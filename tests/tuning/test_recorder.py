@@ -185,6 +185,16 @@ def test_a_listener_that_fails_is_dropped(run: RunDirectory) -> None:
     assert "the terminal is gone" in anomaly["what"]
 
 
+@pytest.mark.parametrize(("at", "epochs"), [("last", (2,)), ("best", (1, 2, 3, 4))])
+def test_checkpoints_are_written_where_they_may_be_needed(
+    run: RunDirectory, at: str, epochs: tuple[int, ...]
+) -> None:
+    objective = {"metric": "val_loss", "mode": "min", "at": at}
+    scheduler = {"kind": "pbt", "interval_epochs": 2}
+    recorder = recorder_of(run, objective=objective, scheduler=scheduler)
+    assert recorder.assign("00000").milestones == epochs
+
+
 def test_patience_completes_a_trial(run: RunDirectory) -> None:
     recorder = recorder_of(run)
     recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5, verdict="patience"))
