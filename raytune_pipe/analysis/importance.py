@@ -135,7 +135,7 @@ def _measured(
 ) -> Importance:
     weights = [resample_weights(rows.clusters, rng) for _ in range(resamples)]
     r2 = _r2(rows, held_out(rows, estimator, rng), weights)
-    described = replace(described, r2=r2, refused=_too_weak(r2))
+    described = replace(described, r2=r2, refused=_too_weak(r2), notes=_with_doubt(rows.notes, r2))
     if described.refused:
         return described
     surrogate = estimator.fit(rows.space, rows.units, rows.target)
@@ -163,6 +163,15 @@ def _too_weak(r2: Estimate) -> str | None:
         f"the hyperparameters must predict the objective with a cross-validated R2 above "
         f"{LEAST_R2}, but got {r2.value:.2f}: run more trials, or search wider ranges"
     )
+
+
+def _with_doubt(notes: Sequence[str], r2: Estimate) -> tuple[str, ...]:
+    if r2.low > 0:
+        return tuple(notes)
+    doubt = (
+        "the interval of R2 reaches to 0 and below: other trials might well be ranked otherwise."
+    )
+    return (*notes, doubt)
 
 
 def _r2(rows: Observations, predicted: Array, weights: Sequence[Array]) -> Estimate:

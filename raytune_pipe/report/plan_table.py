@@ -87,7 +87,7 @@ def _decisions(experiment: Experiment) -> Iterator[str]:
         how = "synchronous" if scheduler.synchronous else "asynchronous"
         yield (
             f"pbt, {how}: {len(scheduler.milestones(epochs)) + 1} generations of"
-            f" {scheduler.interval_epochs} epochs; after each the worst"
+            f" {scheduler.interval_epochs} epochs; between them the worst"
             f" {scheduler.quantile:.0%} copy the best"
         )
     else:

@@ -176,3 +176,10 @@ def test_diverged_trials_keep_what_makes_them_diverge() -> None:
     assert any("diverged: counted as the worst score seen" in note for note in kept.notes)
     dropped = rank_importance(results_of(trials[lr <= 0.6]), resamples=10)
     assert top(dropped) == "batch_size"
+
+
+def test_a_doubtful_r2_is_said_beside_the_ranking() -> None:
+    from raytune_pipe.analysis.importance import Estimate, _with_doubt
+
+    assert _with_doubt(["one"], Estimate(0.5, 0.2, 0.8)) == ("one",)
+    assert "R2 reaches to 0" in _with_doubt(["one"], Estimate(0.3, -0.5, 0.8))[-1]

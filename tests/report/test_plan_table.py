@@ -52,7 +52,7 @@ def drawn(made: Experiment, slots: int | None = None) -> str:
         ),
         (
             {"kind": "pbt", "interval_epochs": 2},
-            "pbt, synchronous: 5 generations of 2 epochs; after each the worst 25% copy the best",
+            "pbt, synchronous: 5 generations of 2 epochs; between them the worst 25% copy the best",
         ),
     ],
 )
