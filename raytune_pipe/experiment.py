@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from raytune_pipe import variants
-from raytune_pipe.base import Component, ConfigError, Count, Positive, Value, seed_draw
+from raytune_pipe.base import Component, ConfigError, Count, Positive, Seed, Value, seed_draw
 from raytune_pipe.components.schedulers import Fifo, Scheduler
 from raytune_pipe.components.searchers import Random, Searcher
 from raytune_pipe.distributions import Distribution
@@ -106,7 +106,7 @@ class Experiment(Component):
         str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})
     ]
     """Names the run's folder in the storage."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Fixes every draw: configurations, trials' own seeds, decisions."""
     trial: Trial
     """One complete training run, which the search varies."""

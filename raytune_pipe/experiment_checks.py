@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raytune_pipe.base import component_classes
-from raytune_pipe.components.schedulers import Scheduler
+from raytune_pipe.components.schedulers import Asha, Scheduler
 from raytune_pipe.components.searchers import Searcher
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.problems import Path, Problem, component_at, listed, near, problems_of
@@ -69,6 +69,8 @@ def scheduler_problems(
             " would ever be decided; lower it, or raise trial.epochs",
             depends_on=(("trial", "epochs"), ("scheduler", "kind")),
         )
+    elif scheduler.kind == "asha":
+        yield from _bracket_problems(scheduler, trial.epochs)
     if scheduler.kind == "pbt":
         yield from _population_problems(trial, space, trials)
 
@@ -185,6 +187,27 @@ def _leads_nowhere(path: str, under: list[Variant], space: Space) -> str:
     whom = f"an option of {choice}" if choice else "the trial"
     advice = near(path.removeprefix("trial."), sorted(known))
     return f"must be a hyperparameter of {whom}, but there is no '{path}'{advice}"
+
+
+def _bracket_problems(asha: Asha, epochs: int) -> Iterator[Problem]:
+    """Each bracket begins one rung later; one that begins at the budget would stop nothing.
+
+    The first one may, so that a run can be shortened to its grace epochs.
+    """
+    most = 1
+    while asha.grace_epochs * asha.reduction_factor**most < epochs:
+        most += 1
+    if asha.brackets > most:
+        yield Problem(
+            ("scheduler", "brackets"),
+            f"must be at most {most}, as later brackets have no rung below the budget of {epochs}"
+            f" epochs and would stop no trial, but got {asha.brackets}; lower it, or raise"
+            " trial.epochs",
+            depends_on=(
+                ("trial", "epochs"),
+                *(("scheduler", name) for name in ("kind", "grace_epochs", "reduction_factor")),
+            ),
+        )
 
 
 def _population_problems(trial: Trial, space: Space, trials: int) -> Iterator[Problem]:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
 from raytune_pipe.base import (
     MUTABLE,
     Component,
     Count,
     Mutable,
+    Seed,
     Value,
     component_classes,
     to_json,
@@ -49,7 +48,7 @@ class Trial(Component):
     """Planned passes over the training part."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the forward pass; bfloat16 is autocast."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Fixes the initial weights, the order of the data and dropout; drawn for each trial of an
     experiment."""
 

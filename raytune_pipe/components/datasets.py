@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raytune_pipe.base import Component, ConfigError
+from raytune_pipe.base import Component, ConfigError, Seed
 from raytune_pipe.components.datasets_arrays import Arrays
 from raytune_pipe.components.imported import Args, Target, load_target
-from raytune_pipe.components.splits import HeldOut, SplitSeed, split_rows, to_data
+from raytune_pipe.components.splits import HeldOut, split_rows, to_data
 from raytune_pipe.components.task import Data
 
 
@@ -18,7 +18,7 @@ class Digits(Component):
 
     kind: Literal["digits"] = "digits"
     """Name of the dataset."""
-    split_seed: SplitSeed = 0
+    split_seed: Seed = 0
     """Fixes which samples go where; the same for all trials."""
     validation_fraction: HeldOut = 0.2
     """Share of the samples that score the trials."""

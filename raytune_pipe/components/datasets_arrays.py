@@ -8,11 +8,10 @@ from zipfile import BadZipFile
 
 from pydantic import AfterValidator
 
-from raytune_pipe.base import Component, ConfigError
+from raytune_pipe.base import Component, ConfigError, Seed
 from raytune_pipe.components.splits import (
     PARTS,
     HeldOut,
-    SplitSeed,
     is_class,
     split_rows,
     to_data,
@@ -41,7 +40,7 @@ class Arrays(Component):
     """Name of the dataset."""
     path: Annotated[str, AfterValidator(lambda path: str(Path(path).absolute()))]
     """The .npz file; relative to the current folder, recorded absolute."""
-    split_seed: SplitSeed = 0
+    split_seed: Seed = 0
     """Fixes which samples go where; the same for all trials."""
     validation_fraction: HeldOut = 0.2
     """Share of the samples that score the trials."""

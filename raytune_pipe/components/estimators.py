@@ -84,7 +84,7 @@ class Expansion(Component):
     kind: Literal["expansion"] = "expansion"
     degree: Count = 8
     """Highest degree in a single hyperparameter."""
-    pair_degree: Annotated[int, Field(ge=2)] = 6
+    pair_degree: Annotated[Count, Field(ge=2)] = 6
     """Highest sum of the two degrees in a product of two hyperparameters."""
 
     def fit(self, space: SearchSpace, units: Array, target: Array) -> Surrogate:

@@ -7,13 +7,28 @@ runs; nothing is imported before it is built.
 import importlib
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from raytune_pipe.base import ConfigError
 
 Target = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 """``package.module:Name``."""
-Args = dict[str, JsonValue]
+
+
+def _exact(args: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The arguments, if the tables can hold each of their whole numbers."""
+    for name, value in args.items():
+        if isinstance(value, dict):
+            _exact(value)
+        elif isinstance(value, int) and abs(value) > 2**53:
+            raise ValueError(
+                f"whole numbers must be at most 2**53 = {2**53} in size, but {name} is {value};"
+                " give it as text"
+            )
+    return args
+
+
+Args = Annotated[dict[str, JsonValue], AfterValidator(_exact)]
 """Keyword arguments for the target."""
 
 

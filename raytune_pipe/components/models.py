@@ -63,7 +63,7 @@ class Resnet(Component):
 
     kind: Literal["resnet"] = "resnet"
     """Name of the model."""
-    depth: Annotated[int, AfterValidator(_six_n_plus_two)] = 8
+    depth: Annotated[Count, AfterValidator(_six_n_plus_two)] = 8
     """Layers with weights: 6n + 2, for n blocks in each of three stages."""
     width: Count = 16
     """Channels of the first stage; the next two have twice and four times as many."""

@@ -44,8 +44,9 @@ class Asha(Component):
     """Name of the scheduler."""
     grace_epochs: Count = 1
     """Epochs that every trial may train: the first rung."""
-    reduction_factor: Annotated[float, Field(gt=1)] = 4.0
-    """Ratio of one rung's epochs to the rung's before; 1 in so many trials goes on (eta)."""
+    reduction_factor: Annotated[float, Field(ge=1.5)] = 4.0
+    """Ratio of one rung's epochs to the rung's before; 1 in so many trials goes on (eta, usually 2
+    to 4)."""
     brackets: Count = 1
     """Groups of trials with their own cutoffs; each has its first rung one later than the last."""
 

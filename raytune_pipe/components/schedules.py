@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from raytune_pipe.base import Component, NonNegative, Positive, Probability
+from raytune_pipe.base import Component, CountOrZero, NonNegative, Positive, Probability
 
 
 class Progress(NamedTuple):
@@ -102,11 +102,11 @@ class Plateau(Component):
     """Name of the schedule."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Multiplies the learning rate at each reduction."""
-    patience: Annotated[int, Field(ge=0)] = 10
+    patience: CountOrZero = 10
     """Epochs without improvement that are let pass; the next one reduces."""
     threshold: NonNegative = 1e-4
     """Share of the best score by which a score must be lower to count as an improvement."""
-    cooldown: Annotated[int, Field(ge=0)] = 0
+    cooldown: CountOrZero = 0
     """Epochs after a reduction in which none is counted as bad."""
     floor: Probability = 0.0
     """Smallest factor."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-SplitSeed = Annotated[int, Field(ge=0)]
 HeldOut = Annotated[float, Field(gt=0, lt=0.5)]
 """Share of the samples in a held-out part: below half each, so that some are left to train on."""
 

@@ -72,6 +72,7 @@ def test_milestones_of_20_epochs(scheduler: Any, milestones: tuple[int, ...]) ->
     [
         {"kind": "asha", "grace_epochs": 0},
         {"kind": "asha", "reduction_factor": 1},
+        {"kind": "asha", "reduction_factor": 1.0001},
         {"kind": "asha", "brackets": 0},
         {"kind": "pbt", "interval_epochs": 0},
         {"kind": "pbt", "interval_epochs": 1.5},

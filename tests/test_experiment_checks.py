@@ -1,0 +1,240 @@
+"""What the parts of an experiment have to hold between them, and where a breach is told."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from raytune_pipe.experiment import Experiment
+
+LR = {"kind": "log_uniform", "low": 1e-3, "high": 1.0}
+SGD_OR_ADAMW = {
+    "kind": "choice",
+    "options": [{"kind": "sgd", "nesterov": True}, {"kind": "adamw", "beta2": 0.99}],
+}
+TRIAL = {
+    "dataset": {"kind": "digits"},
+    "model": {"kind": "mlp"},
+    "loss": {"kind": "cross_entropy"},
+    "optimizer": {"kind": "sgd", "lr": 0.05},
+    "epochs": 8,
+}
+
+
+def experiment(search_space: dict[str, Any], **fields: Any) -> Experiment:
+    trial = TRIAL | fields.pop("trial", {})
+    plain = {"name": "x", "trials": 4, "trial": trial, "search_space": search_space}
+    return Experiment.model_validate_json(json.dumps(plain | fields))
+
+
+def problems(search_space: dict[str, Any], **fields: Any) -> dict[str, str]:
+    """Messages by dotted path."""
+    with pytest.raises(ValidationError) as caught:
+        experiment(search_space, **fields)
+    return {".".join(map(str, each["loc"])): each["msg"] for each in caught.value.errors()}
+
+
+PBT = {"kind": "pbt", "interval_epochs": 2}
+ETA_2 = {"kind": "asha", "reduction_factor": 2}
+NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
+
+
+@pytest.mark.parametrize(
+    ("search_space", "fields", "path", "message"),
+    [
+        ({"optimizer.lx": LR}, {}, "search_space.optimizer.lx", "did you mean 'optimizer.lr'?"),
+        ({"trial.optimizer.lr": LR}, {}, "search_space.trial.optimizer.lr", "'optimizer.lr'?"),
+        (
+            {"regularizers.l1.weight": LR},
+            {},
+            "search_space.regularizers.l1.weight",
+            "regularizers.l1 is off; add regularizers: {l1: {}} to the trial",
+        ),
+        (
+            {"optimizer": SGD_OR_ADAMW, "optimizer.dampening": LR},
+            {},
+            "search_space.optimizer.dampening",
+            "a hyperparameter of an option of optimizer",
+        ),
+        ({"optimizer.kind": SGD_OR_ADAMW}, {}, "search_space.optimizer.kind", "whole component"),
+        (
+            {"optimizer": SGD_OR_ADAMW, "optimizer.kind": SGD_OR_ADAMW},
+            {},
+            "search_space.optimizer.kind",
+            "whole component",
+        ),
+        ({"seed": {"kind": "int_uniform", "low": 0, "high": 9}}, {}, "search_space.seed", "drawn"),
+        (
+            {"optimizer.momentum": {"kind": "uniform", "low": 0, "high": 1}},
+            {},
+            "search_space.optimizer.momentum.high",
+            "must be below 1, but got 1",
+        ),
+        (
+            {"batch_size": {"kind": "log_uniform", "low": 8, "high": 64}},
+            {},
+            "search_space.batch_size.kind",
+            "must be log_int_uniform, as batch_size is a whole number",
+        ),
+        (
+            {"model.activation": {"kind": "choice", "options": ["relu", "rleu"]}},
+            {},
+            "search_space.model.activation.options.1",
+            "did you mean 'relu'?",
+        ),
+        (
+            {"optimizer": {"kind": "choice", "options": [{"kind": "sgd"}, {"kind": "adm"}]}},
+            {},
+            "search_space.optimizer.options.1.kind",
+            "must be one of sgd, adamw",
+        ),
+        (
+            {"model.widths": {"kind": "choice", "options": [[8], [16, 0]]}},
+            {},
+            "search_space.model.widths.options.1.1",
+            "must be at least 1",
+        ),
+        (
+            {"optimizer.momentum": {"kind": "uniform", "low": 0, "high": 0.9}},
+            {"trial": {"optimizer": {"kind": "sgd", "nesterov": True}}},
+            "search_space.optimizer.momentum.low",
+            "momentum must be above 0 with nesterov",
+        ),
+        (
+            {"optimizer.lr": LR},
+            {"trial": {"schedule": {"kind": "piecewise", "rates": {"0": 0.1}}}},
+            "trial.schedule.rates",
+            "give multipliers of it instead",
+        ),
+        (
+            {
+                "optimizer.lr": LR,
+                "schedule": {
+                    "kind": "choice",
+                    "options": [
+                        {"kind": "cosine"},
+                        {"kind": "warmup", "then": {"kind": "piecewise", "rates": {"0": 0.1}}},
+                    ],
+                },
+            },
+            {},
+            "search_space.schedule.options.1.then.rates",
+            "give multipliers of it instead",
+        ),
+        ({}, {"scheduler": {"kind": "asha", "grace_epochs": 9}}, "scheduler.grace_epochs", "of 8"),
+        (
+            {},
+            {"scheduler": {"kind": "pbt", "interval_epochs": 9}},
+            "scheduler.interval_epochs",
+            "8 e",
+        ),
+        ({"optimizer.lr": LR}, {"scheduler": PBT, "trials": 1}, "trials", "at least 2 under pbt"),
+        (
+            {"model.activation": {"kind": "choice", "options": ["relu", "tanh"]}},
+            {"scheduler": PBT},
+            "search_space.model.activation",
+            "must be able to change while a trial runs",
+        ),
+        ({"optimizer": SGD_OR_ADAMW}, {"scheduler": PBT}, "search_space.optimizer", "must be able"),
+        (
+            {"model.args.width": {"kind": "choice", "options": [8, 16]}},
+            {"scheduler": PBT, "trial": {"model": NETS}},
+            "search_space.model.args.width",
+            "must be able",
+        ),
+        ({}, {"scheduler": {"kind": "asha", "brackets": 3}}, "scheduler.brackets", "at most 2, as"),
+        ({}, {"scheduler": {**ETA_2, "brackets": 10**9}}, "scheduler.brackets", "but got 1000000"),
+        ({}, {"scheduler": {**ETA_2, "brackets": 4}}, "scheduler.brackets", "raise trial.epochs"),
+        (
+            {"epochs": {"kind": "int_uniform", "low": 4, "high": 8}},
+            {"scheduler": {"kind": "asha"}},
+            "search_space.epochs",
+            "must stay fixed under asha",
+        ),
+        (
+            {"optimizer": SGD_OR_ADAMW, "optimizer.momentum": {**LR, "high": 0.9}},
+            {"searcher": {"kind": "grid", "points": 3}, "trials": 9},
+            "trials",
+            "must be the size of the grid, 4, but got 9",
+        ),
+        ({}, {"objective": {"metric": "val_acc"}}, "objective.metric", "'val_accuracy'?"),
+        ({}, {"objective": {"metric": "lr"}}, "objective.metric", "how good a trial is"),
+        ({}, {"objective": {"metric": "val_accuracy"}}, "objective.mode", "must be max"),
+        (
+            {},
+            {"objective": {"metric": "val_accuracy"}, "trial": {"loss": {"kind": "mse"}}},
+            "objective.metric",
+            "must be a metric of regression (train_loss, val_loss)",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_told_at_their_place(
+    search_space: dict[str, Any], fields: dict[str, Any], path: str, message: str
+) -> None:
+    told = problems(search_space, **fields)
+    assert list(told) == [path]
+    assert message in told[path]
+
+
+def test_all_that_does_not_fit_together_is_told_at_once() -> None:
+    told = problems(
+        {"optimizer.lx": LR, "batch_size": {"kind": "choice", "options": [0, 1.5]}},
+        scheduler={"kind": "pbt", "interval_epochs": 20},
+        trials=1,
+    )
+    assert set(told) == {
+        "search_space.optimizer.lx",
+        "search_space.batch_size.options.0",
+        "search_space.batch_size.options.1",
+        "scheduler.interval_epochs",
+        "trials",
+    }
+
+
+@pytest.mark.parametrize(
+    ("epochs", "scheduler"),
+    [
+        (1, {"kind": "asha"}),  # shortened to its grace: nothing is stopped, on purpose
+        (8, {**ETA_2, "brackets": 3}),
+        (9, {**ETA_2, "brackets": 4}),
+        (9, {**ETA_2, "grace_epochs": 2, "brackets": 3}),
+    ],
+)
+def test_brackets_with_a_rung_below_the_budget_are_taken(
+    epochs: int, scheduler: dict[str, Any]
+) -> None:
+    made = experiment({}, trial={"epochs": epochs}, scheduler=scheduler)
+    assert len(made.scheduler.milestones(epochs)) >= scheduler.get("brackets", 0)
+
+
+MOST = 2**63 - 1
+
+
+def test_whole_numbers_that_a_table_can_hold_are_taken() -> None:
+    dataset = {"kind": "digits", "split_seed": MOST}
+    model = {**NETS, "args": {"width": -(2**53)}}
+    made = experiment({}, seed=MOST, trial={"seed": MOST, "dataset": dataset, "model": model})
+    assert (made.seed, made.trial.seed) == (MOST, MOST)
+
+
+@pytest.mark.parametrize(
+    ("trial", "fields", "path"),
+    [
+        ({}, {"seed": MOST + 1}, "seed"),
+        ({"seed": 10**20}, {}, "trial.seed"),
+        ({"seed": -1}, {}, "trial.seed"),
+        ({"dataset": {"kind": "digits", "split_seed": 10**20}}, {}, "trial.dataset.digits.split_"),
+        ({"epochs": 10**10}, {}, "trial.epochs"),
+        ({"batch_size": 10**20}, {}, "trial.batch_size"),
+        ({"schedule": {"kind": "plateau", "cooldown": 10**20}}, {}, "trial.schedule.plateau.cool"),
+        ({"model": {"kind": "resnet", "depth": 6 * 10**20 + 2}}, {}, "trial.model.resnet.depth"),
+        ({"model": {**NETS, "args": {"a": {"b": 10**20}}}}, {}, "trial.model.imported.args"),
+        ({}, {"trials": 10**10}, "trials"),
+    ],
+)
+def test_whole_numbers_that_no_table_can_hold_are_told(
+    trial: dict[str, Any], fields: dict[str, Any], path: str
+) -> None:
+    (told,) = problems({}, trial=trial, **fields)
+    assert told.startswith(path)
