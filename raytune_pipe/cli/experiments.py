@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_pipe.cli.options import experiment_options, json_option
+from raytune_pipe.cli.options import experiment_options, given, json_option
 from raytune_pipe.cli.output import show, show_json, show_next
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def plan(
     from raytune_pipe.report.plan_table import plan_mapping, plan_table
 
     planned = experiment.plan()
-    slots = _slots(experiment, address) if resources or address else None
+    slots = _slots(experiment, address) if resources or address is not None else None
     if as_json:
         show_json(plan_mapping(experiment, planned, slots))
     else:
         show(plan_table(experiment, planned, slots))
-    show_next("raytune-pipe", "launch", *again, as_json=as_json)
+    show_next("raytune-pipe", "launch", *again, *given("--address", address), as_json=as_json)
 
 
 def _slots(experiment: "Experiment", address: str | None) -> int:

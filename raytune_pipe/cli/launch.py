@@ -1,14 +1,18 @@
 """The command that runs an experiment on Ray."""
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from raytune_pipe.cli.options import experiment_options, json_option
+from raytune_pipe.cli.options import experiment_options, given, json_option
 from raytune_pipe.cli.output import console, show, show_json, show_next
+from raytune_pipe.cli.program import INTERRUPTED
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
+    from raytune_pipe.results.events import Event
     from raytune_pipe.results.reading import Results
     from raytune_pipe.tuning.runner import Outcome
 
@@ -38,16 +42,41 @@ def launch(
 
     All its trials, to the end or to Ctrl-C; what was found until then is kept.
     """
+    options = [*given("--name", name), *given("--address", address)]
+    if name is not None:
+        experiment = experiment.model_copy(update={"name": name})
+    outcome, begun = _launch(experiment, address, new)
+    if outcome and (begun or as_json):
+        _show_results(outcome, analyze=analyze, as_json=as_json)
+    if outcome is None or outcome.state == "interrupted":
+        when = "" if begun else " before any trial began"
+        click.echo(f"interrupted{when}; to run all trials again, under a new name:", err=True)
+        show_next("raytune-pipe", "launch", *again, *options, "--new", as_json=as_json)
+    else:
+        _show_next(outcome, again, analyzed=analyze, as_json=as_json)
+    ctx.exit(outcome.exit_code if outcome else INTERRUPTED)
+
+
+def _launch(
+    experiment: "Experiment", address: str | None, new: bool
+) -> tuple["Outcome | None", bool]:
+    """How the launch ended, None if Ctrl-C ended it at once; and whether any trial had begun."""
     from raytune_pipe.cli.live import display
     from raytune_pipe.tuning import runner
 
-    if name:
-        experiment = experiment.model_copy(update={"name": name})
-    with display(console(stderr=True)) as listener:
-        outcome = runner.launch(experiment, address=address, new=new, listener=listener)
-    _show_results(outcome, analyze=analyze, as_json=as_json)
-    _show_next(outcome, again, analyzed=analyze, as_json=as_json)
-    ctx.exit(outcome.exit_code)
+    heard: set[str] = set()
+    # Ray prints on stdout, in threads of its own too; there the result must stand alone.
+    with redirect_stdout(sys.stderr), display(console(stderr=True)) as show_event:
+
+        def hear(event: "Event") -> None:
+            heard.add(event["event"])
+            show_event(event)
+
+        try:
+            outcome = runner.launch(experiment, address=address, new=new, listener=hear)
+        except KeyboardInterrupt:
+            outcome = None
+    return outcome, "start" in heard
 
 
 def _show_results(outcome: "Outcome", *, analyze: bool, as_json: bool) -> None:
@@ -77,11 +106,8 @@ def _show_results(outcome: "Outcome", *, analyze: bool, as_json: bool) -> None:
 
 
 def _show_next(outcome: "Outcome", again: list[str], *, analyzed: bool, as_json: bool) -> None:
-    """The next command; how to go on where the launch did not come to its end."""
-    if outcome.state == "interrupted":
-        click.echo("interrupted; to run all trials again, under a new name:", err=True)
-        show_next("raytune-pipe", "launch", *again, "--new", as_json=as_json)
-    elif outcome.exit_code:
+    """The command that comes after a launch that came to its end."""
+    if outcome.exit_code:
         click.echo("no trial can be used; to see one alone:", err=True)
         show_next("raytune-pipe", "train", *again, as_json=as_json)
     else:

@@ -65,6 +65,11 @@ def import_words(allow_imports: Iterable[str]) -> list[str]:
     return [word for prefix in allow_imports for word in ("--allow-import", prefix)]
 
 
+def given(option: str, value: str | None) -> list[str]:
+    """The words that give another command the same option; none where it was left out."""
+    return [] if value is None else [option, value]
+
+
 def open_experiment(
     file: Path, overrides: tuple[str, ...] = (), allow_imports: tuple[str, ...] = ()
 ) -> "Experiment":

@@ -1,12 +1,44 @@
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from raytune_pipe.tuning import runner
+
 Command = Callable[..., Result]
+USER_CODE = Path(__file__).parents[1] / "user_code"
+BROKEN = """\
+name: broken
+trial:
+  dataset: {kind: imported, target: "poison:data"}
+  model: {kind: imported, target: "poison:Healthy"}
+  loss: {kind: cross_entropy}
+  optimizer: {kind: sgd, lr: 0.05}
+  epochs: 1
+search_space:
+  model.target: {kind: choice, options: ["poison:Healthy", "poison:Killed"]}
+searcher: {kind: grid}
+trials: 2
+"""
+
+
+def started(*words: str | Path) -> subprocess.Popen[str]:
+    """A launch in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "raytune_pipe", "launch", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(USER_CODE)},
+    )
 
 
 def test_a_name_that_is_taken_is_refused(command: Command, file: Path, run: Path) -> None:
@@ -23,7 +55,7 @@ def test_more_than_any_node_has_is_refused(command: Command, file: Path) -> None
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("name", ["../up", "a b"])
+@pytest.mark.parametrize("name", ["../up", "a b", ""])
 def test_a_name_that_is_no_folder_is_refused(command: Command, file: Path, name: str) -> None:
     result = command("launch", file, "--name", name)
     assert result.exit_code == 2
@@ -48,3 +80,56 @@ def test_launch_ranks_and_says_what_comes_next(command: Command, file: Path, run
     assert result.stderr.endswith(f"next: raytune-pipe best {path}\n")
     assert command("analyze", path).exit_code == 3
     shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        ([], "interrupted before any trial began; to run all trials again, under a new name:\n"),
+        (["start"], "interrupted; to run all trials again, under a new name:\n"),
+    ],
+)
+def test_ctrl_c_that_does_not_wait_says_how_to_go_on(
+    command: Command, file: Path, monkeypatch: pytest.MonkeyPatch, heard: list[str], said: str
+) -> None:
+    def interrupted(*_: object, listener: Callable[[object], None], **__: object) -> None:
+        for event in heard:
+            listener({"event": event, "trial_id": "00000", "time": 0.0})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "launch", interrupted)
+    words = ("--set", "trials=2", "--name", "again", "--address", "10.0.0.1:6379")
+    result = command("launch", file, *words)
+    assert result.exit_code == 130
+    assert result.stderr.endswith(said)
+    assert result.stdout == f"next: raytune-pipe launch {file} {' '.join(words)} --new\n"
+
+
+@pytest.mark.slow
+def test_what_ray_prints_does_not_mix_with_the_result(tmp_path: Path) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(BROKEN)
+    storage = f"storage={tmp_path / 'results'}"
+    process = started(file, "--set", storage, "--allow-import", "poison", "--json")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["trials"] == {"completed": 1, "failed": 1}
+    assert "A worker died" in stderr  # Ray says so on stdout, from a thread of its own
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_launch_interrupted_before_any_trial_says_how_to_go_on(
+    file: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    words = ("--set", f"storage={tmp_path}", "--name", "early")
+    process = started(file, *words)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "early" / "status.json").exists():  # Ray starts for seconds from here on
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(sent)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 128 + sent, stderr
+    assert "interrupted before any trial began; to run all trials again" in stderr
+    assert stdout == f"next: raytune-pipe launch {file} {' '.join(words)} --new\n"
