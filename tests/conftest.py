@@ -1,9 +1,14 @@
-"""One embedded Ray for the whole test session."""
+"""One embedded Ray for the whole test session; property tests that repeat."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time: a fault that only some runs find would make a test flaky.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 USER_CODE = Path(__file__).parent / "user_code"
 """Models and data sets as a user would bring them, for `kind: imported`."""

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -19,9 +19,6 @@ from raytune_pipe.distributions import (
     LogUniform,
     Uniform,
 )
-
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 FLOATS = st.floats(-1e300, 1e300)
 UNITS = st.floats(0, 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -19,9 +19,6 @@ from raytune_pipe.experiment import Experiment, Objective, Resources, experiment
 from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.search_space import Condition
 from raytune_pipe.trial import leaves
-
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))

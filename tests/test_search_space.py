@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.base import Value
@@ -14,9 +14,6 @@ from raytune_pipe.distributions import (
     Uniform,
 )
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
-
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 UNITS = st.floats(0, 1)
 

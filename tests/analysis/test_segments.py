@@ -290,7 +290,7 @@ def decided_population(
     return results_of(trials, members.reports, members.lineage, scheduler.interval_epochs)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     synchronous=st.booleans(),
     interval=st.integers(1, 3),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -176,7 +176,6 @@ def test_display_shows_a_whole_run(terminal: bool) -> None:
     assert ("3 of 30" in text) is terminal
 
 
-@settings(deadline=None)
 @given(st.permutations(RUN[4:]))
 def test_events_in_any_order_give_counts_that_add_up(events: list[Event]) -> None:
     state = state_after([*RUN[:4], *events])

@@ -73,7 +73,7 @@ def test_rates_in_force_are_the_mutable_fields(member: type[Optimizer]) -> None:
 
 
 @each_optimizer
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lr=st.floats(1e-6, 10), share=st.floats(1e-3, 0.99), factor=st.floats(1e-9, 3))
 def test_rates_read_back_exactly(
     member: type[Optimizer], lr: float, share: float, factor: float

@@ -28,7 +28,7 @@ def test_l1_pulls_every_weight_by_its_sign() -> None:
     assert model.bias.grad is None
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(scale=st.floats(1e-3, 1e3), max_norm=st.floats(1e-2, 1e2))
 def test_clip_norm_bounds_the_global_norm_and_keeps_the_direction(
     scale: float, max_norm: float

@@ -167,7 +167,7 @@ def plan(trials: int) -> list[str]:
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS, ids=repr)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(trials=st.integers(1, 6), seed=st.integers(0, 2**32))
 def test_every_run_ends_and_its_replay_decides_the_same(
     scheduler: Any, trials: int, seed: int

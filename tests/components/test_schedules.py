@@ -127,7 +127,7 @@ def test_equals_torch_on_200_epochs(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("member", members(Schedule), ids=lambda member: member.__name__)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     epoch=st.floats(0, EPOCHS),
     scores=st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=EPOCHS),

@@ -5,16 +5,13 @@ from statistics import mean
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.base import Value
 from raytune_pipe.components.searchers import Grid, Random, Searcher, Sobol
 from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Uniform
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
-
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 MEMBERS = get_args(get_args(Searcher)[0])
 LR = Hyperparameter("optimizer.lr", LogUniform(low=1e-4, high=1.0))

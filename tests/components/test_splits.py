@@ -8,7 +8,7 @@ from raytune_pipe.base import ConfigError
 from raytune_pipe.components.splits import PARTS, split_rows, to_data
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     sizes=st.lists(st.integers(10, 60), min_size=2, max_size=5),
     validation=st.floats(0.1, 0.4),

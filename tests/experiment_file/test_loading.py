@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.base import ConfigError
 from raytune_pipe.experiment_file import load_experiment
-
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))

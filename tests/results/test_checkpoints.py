@@ -1,6 +1,6 @@
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.results.checkpoints import CheckpointFold, StoredCheckpoint, unneeded
@@ -10,7 +10,6 @@ trial_ids = st.sampled_from(["a", "b", "c"])
 scores = st.sampled_from([math.nan, 0.0, 1.0, 2.0])
 
 
-@settings(deadline=None)
 @given(reports=st.lists(st.tuples(trial_ids, scores)), data=st.data())
 def test_the_latest_the_best_and_those_in_use_stay_and_no_others(
     reports: list[tuple[str, float]], data: st.DataObject

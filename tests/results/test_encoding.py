@@ -15,7 +15,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(event=st.dictionaries(keys, values))
 @example(event={"$float": "nan"})
 @example(event={"metrics": {"val_loss": math.nan, "grad_norm": math.inf}, "error": "$float\ud800"})

@@ -69,7 +69,7 @@ def test_a_name_must_be_fit_for_a_folder(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(name=st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"))
 def test_a_fit_name_is_one_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     storage = tmp_path_factory.mktemp("storage")

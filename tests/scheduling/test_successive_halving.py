@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.scheduling.decisions import Decision, Report
@@ -66,7 +66,6 @@ def test_brackets_are_drawn_with_rays_weights() -> None:
         assert drawn.count(bracket) / 4000 == pytest.approx(weight / sum(weights), abs=0.03)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdef"), st.integers(1, 9), st.floats(0, 1) | st.just(math.nan))

@@ -60,7 +60,7 @@ def test_a_failed_save_leaves_the_file_before_it(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["1.pt"]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kept=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_file_is_a_trial_error(tmp_path: Path, kept: float) -> None:
     path = tmp_path / "1.pt"

@@ -2,7 +2,7 @@ import random
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.training.seeding import data_order, seed_generators, seeded_generator
@@ -30,7 +30,6 @@ def test_a_generator_of_its_own_leaves_the_others_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@settings(deadline=None)
 @given(samples=st.integers(1, 200), seed=st.integers(0), epoch=st.integers(0, 1000))
 def test_an_order_visits_every_sample_once(samples: int, seed: int, epoch: int) -> None:
     order = data_order(samples, seed, epoch)
