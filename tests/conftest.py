@@ -1,5 +1,6 @@
 """One embedded Ray for the whole test session; property tests that repeat."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,3 +24,11 @@ def local_ray() -> Iterator[None]:
         patch.setenv("PYTHONPATH", str(USER_CODE))
         with connected(None):
             yield
+
+
+@pytest.fixture(autouse=True)
+def _denormal_numbers() -> Iterator[None]:
+    """Undo what a trainer sets for the whole process: hypothesis needs numbers below 1e-308."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
