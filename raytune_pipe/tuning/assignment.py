@@ -65,12 +65,6 @@ class Answer:
     checkpoint: CheckpointReference | None = None
     failure: Failure | None = None
 
-    @property
-    def checkpoint_taken(self) -> Checkpoint | None:
-        """The checkpoint of this epoch, as decisions name it."""
-        taken = self.checkpoint
-        return Checkpoint(taken["path"], taken["sha256"]) if taken else None
-
     def to_text(self) -> str:
         """JSON (NaN as Python writes it); the inverse of `from_text`."""
         return to_json(asdict(self))

@@ -20,37 +20,13 @@ from raytune_pipe.results.events import (
     Status,
 )
 from raytune_pipe.results.run_directory import RunDirectory
-from raytune_pipe.scheduling.decisions import Checkpoint, Decision, DecisionMaker, Report
+from raytune_pipe.scheduling.decisions import Decision, DecisionMaker, Report
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+from raytune_pipe.tuning.progress import TrialProgress, checkpoint_of
 
 DIVERGED = ("not_a_number", "divergence")
 """Verdicts that make a score not a number: the decision maker treats the trial as the worst."""
-
-
-@dataclass
-class TrialState:
-    """Where one trial stands: a fold over its events."""
-
-    values: dict[str, Value]
-    """The searched hyperparameters that must be in force."""
-    epochs: int
-    """The budget, in passes over the data."""
-    reports: int = 0
-    segment: int = 0
-    time_s: float = 0.0
-    """Seconds this trial has trained, whatever age its weights have."""
-    attempt: int = 0
-    checkpoint: Checkpoint | None = None
-    """What the next stretch of training starts from."""
-    status: Status | None = None
-    """None before the trial has started."""
-    verdict: str | None = None
-    """What the trial's stop rules said of its latest epoch."""
-    answered: bool = True
-    """Whether a worker has trained an epoch of the latest assignment."""
-    started_again: bool = False
-    """Whether the latest assignment has been given out a second time."""
 
 
 def _nobody(_event: Event) -> None:
@@ -66,13 +42,13 @@ class Recorder:
     maker: DecisionMaker
     device: str = "cpu"
     listener: Callable[[Event], None] = _nobody
-    trials: dict[str, TrialState] = field(default_factory=dict)
+    trials: dict[str, TrialProgress] = field(default_factory=dict)
 
     def add_plan(self, plan: Sequence[PlannedTrial]) -> None:
         """Journal every planned trial, in one flush, before the first one starts."""
         events: list[Event] = []
         for planned in plan:
-            state = TrialState(dict(planned.values), planned.trial.epochs)
+            state = TrialProgress(dict(planned.values), planned.trial.epochs)
             self.trials[planned.trial_id] = state
             events.append(
                 {
@@ -87,7 +63,7 @@ class Recorder:
     @property
     def is_finished(self) -> bool:
         """Whether every planned trial has ended."""
-        return all(state.status not in (None, "running") for state in self.trials.values())
+        return all(trial.has_ended for trial in self.trials.values())
 
     def assign(self, trial_id: str) -> Assignment:
         """What the worker that gets this trial is told."""
@@ -98,10 +74,10 @@ class Recorder:
             trial_id=trial_id,
             trial=trial.model_dump(mode="json"),
             directory=str(self.run.path),
-            reports=state.reports,
+            reports=state.start_report,
             milestones=self._checkpoint_epochs(trial.epochs),
             checkpoint_seconds=self.experiment.checkpoint_seconds,
-            start_from=state.checkpoint,
+            start_from=state.start_from,
             device=self.device,
             threads=max(1, int(self.experiment.resources.cpus)),
         )
@@ -123,7 +99,7 @@ class Recorder:
                 "event": "start",
                 "trial_id": trial_id,
                 "attempt": state.attempt,
-                "start_from": state.checkpoint.path if state.checkpoint else None,
+                "start_from": state.start_from.path if state.start_from else None,
                 "time": time.time(),
             }
         )
@@ -137,27 +113,34 @@ class Recorder:
             return self.on_failure(trial_id, answer.failure)
         state = self.trials[trial_id]
         state.answered, state.started_again = True, False
-        state.verdict = answer.verdict
         if self.experiment.objective.metric not in (answer.metrics or {}):
             return self.on_failure(trial_id, _unknown_objective(self.experiment, answer))
         mismatch = _mismatch(state.values, answer.values_in_force or {})
         if mismatch:
             self.write_anomaly(mismatch, trial_id)
             return self.on_failure(trial_id, Failure("failed", mismatch, error=""))
-        state.time_s += (answer.metrics or {}).get("epoch_s", 0.0)
-        event = self._report_event(trial_id, answer)
+        return self.on_report(self._report_event(trial_id, answer))
+
+    def on_report(self, event: ReportEvent) -> list[Decision]:
+        """Journal a report and all that follows from it.
+
+        What was decided on a report stands when it is made again after a crash.
+        """
+        trial_id = event["trial_id"]
+        state = self.trials[trial_id]
+        is_new = event["report"] > state.reports
         self.write(event)
-        state.reports = answer.number
-        state.checkpoint = answer.checkpoint_taken or state.checkpoint
-        if answer.verdict == "patience":
+        state.take_report(event)
+        if not is_new:
+            held = state.waiting and event["report"] == state.reports
+            return [Decision(trial_id, "wait")] if held else []
+        if event["verdict"] == "patience":
             return self._end(trial_id, "completed", "patience")
-        decisions = self._settle(
-            trial_id, answer.number, self.maker.on_report(_report(event, answer))
-        )
-        if answer.epoch < state.epochs or _is_decided(trial_id, decisions):
+        decisions = self._settle(trial_id, event["report"], self.maker.on_report(_report(event)))
+        if event["epoch"] < state.epochs or _is_decided(trial_id, decisions):
             return decisions
         if math.isnan(event["score"]):
-            return decisions + self._end(trial_id, "diverged", answer.verdict or "not_a_number")
+            return decisions + self._end(trial_id, "diverged", event["verdict"] or "not_a_number")
         return decisions + self._end(trial_id, "completed", "budget")
 
     def may_start_again(self, trial_id: str) -> bool:
@@ -176,7 +159,7 @@ class Recorder:
 
     def on_failure(self, trial_id: str, failure: Failure) -> list[Decision]:
         """End a trial that cannot go on; return the decisions on those it releases."""
-        if self.trials[trial_id].status not in (None, "running"):
+        if self.trials[trial_id].has_ended:
             return []
         return self._end(trial_id, failure.status, failure.reason, failure.error or None)
 
@@ -213,11 +196,7 @@ class Recorder:
         ends = [self._stopped(decision) for decision in decisions if decision.action == "stop"]
         self.write(event, *ends)
         for decision in decisions:
-            if decision.action == "exploit":
-                state = self.trials[decision.trial]
-                state.values = dict(decision.values or {})
-                state.checkpoint = decision.checkpoint
-                state.segment += 1
+            self.trials[decision.trial].take_decision(decision)
         return decisions
 
     def _stopped(self, decision: Decision) -> EndEvent:
@@ -253,7 +232,7 @@ class Recorder:
             "segment": state.segment,
             "epoch": answer.epoch,
             "step": answer.step,
-            "time_s": state.time_s,
+            "time_s": state.time_s + metrics.get("epoch_s", 0.0),
             "score": float("nan") if answer.verdict in DIVERGED else score,
             "metrics": metrics,
             "values": {name: in_force.get(name, value) for name, value in state.values.items()},
@@ -283,14 +262,14 @@ class Recorder:
             self.write_anomaly(f"the listener failed: {type(error).__name__}: {error}")
 
 
-def _report(event: ReportEvent, answer: Answer) -> Report:
+def _report(event: ReportEvent) -> Report:
     return Report(
         trial=event["trial_id"],
         number=event["report"],
         epoch=event["epoch"],
         score=event["score"],
         values=event["values"],
-        checkpoint=answer.checkpoint_taken,
+        checkpoint=checkpoint_of(event),
     )
 
 

@@ -26,8 +26,9 @@ def assignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assignment:
 
 
 def started_from(assignment: Assignment, answer: Answer) -> Assignment:
-    assert answer.checkpoint_taken is not None
-    return replace(assignment, start_from=answer.checkpoint_taken, reports=answer.number)
+    assert answer.checkpoint is not None
+    start_from = Checkpoint(answer.checkpoint["path"], answer.checkpoint["sha256"])
+    return replace(assignment, start_from=start_from, reports=answer.number)
 
 
 def test_checkpoints_come_at_milestones_and_at_the_end(assignment: Assignment) -> None:
