@@ -148,6 +148,14 @@ class FileEvent(TypedDict):
     bytes: int
 
 
+class ResumeEvent(TypedDict):
+    """The run is gone on with by another process; trials that had not ended run on."""
+
+    event: Literal["resume"]
+    package_version: str
+    time: float
+
+
 class AnomalyEvent(TypedDict):
     """Something that must not happen was seen; the run went on."""
 
@@ -175,6 +183,7 @@ Event = (
     | DecisionEvent
     | EndEvent
     | FileEvent
+    | ResumeEvent
     | AnomalyEvent
     | FinishEvent
 )

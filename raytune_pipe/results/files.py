@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and storage errors a user can act on."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -39,6 +40,15 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> str | None:
+    """The SHA-256 of a file (hex); None where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def flush_folder(path: Path) -> None:

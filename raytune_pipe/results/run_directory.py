@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class RunDirectory:
     """The one writer of a run's folder, from `claim` to `close`."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, journal: Callable[..., Journal]) -> None:
         self.path = path
         """The folder of the run, absolute."""
         self.checkpoints = path / CHECKPOINTS
@@ -45,8 +45,7 @@ class RunDirectory:
         self._tables = TableFold()
         self._stored = CheckpointFold()
         self._published = 0
-        self.checkpoints.mkdir(mode=0o700)
-        self.journal = Journal.create(path / JOURNAL, self._note)
+        self.journal = journal(path / JOURNAL, self._note)
         """What is appended here is on disk when the append returns."""
 
     @classmethod
@@ -72,10 +71,34 @@ class RunDirectory:
         lock = take_lock(path)
         try:
             with storage_errors(path):
-                return cls(path, lock)
+                (path / CHECKPOINTS).mkdir(mode=0o700)
+            return cls(path, lock, Journal.create)
         except ResultsError:
             os.close(lock)
             shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self:
+        """Go on with a run that another process has left; a torn tail of its journal is cut off.
+
+        Raises:
+            NameTakenError: a process still holds it.
+            ResultsError: there is no run, or its journal is damaged.
+        """
+        path = path.absolute()
+        if not (path / JOURNAL).is_file():
+            raise ResultsError(
+                f"{path}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
+                "beneath the storage, such as results/NAME"
+            )
+        lock = take_lock(path)
+        try:
+            with storage_errors(path):
+                (path / CHECKPOINTS).mkdir(mode=0o700, exist_ok=True)
+            return cls(path, lock, Journal.open)
+        except BaseException:
+            os.close(lock)
             raise
 
     def _note(self, event: Event) -> None:

@@ -71,6 +71,9 @@ class TableFold:
         elif event["event"] == "finish":
             for trial in self._trials.values():
                 trial.interrupted = True
+        elif event["event"] == "resume":
+            for trial in self._trials.values():
+                trial.interrupted = False
         elif event["event"] == "experiment":
             self._add_experiment(event)
         self.number += 1

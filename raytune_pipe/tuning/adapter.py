@@ -6,7 +6,7 @@ stops nothing by itself.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from raytune_pipe.scheduling.decisions import Decision, TrialId
 from raytune_pipe.tuning.assignment import Answer, Failure
+from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.trainable import ANSWER, ASSIGNMENT
 
@@ -71,7 +72,7 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
         self._recorder = recorder
         self._slots = slots
         self._resources = resources
-        self._waiting = deque(recorder.trials)
+        self._waiting = deque(_in_order(recorder.trials))
         self._experiment: RayExperiment | None = None
 
     @property
@@ -84,16 +85,28 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
         self._experiment = experiments[0]
 
     def next_trial(self) -> RayTrial | None:
-        """The next planned trial, or nothing while all slots are taken."""
-        if not self._waiting or not self._slots.is_free or self._experiment is None:
+        """The next planned trial, or nothing while all slots are taken.
+
+        One that waits at a barrier, where a run is gone on with, takes none: it comes paused.
+        """
+        if not self._waiting or self._experiment is None:
             return None
-        trial_id = self._waiting.popleft()
-        self._slots.taken.add(trial_id)
+        is_held = self._recorder.trials[self._waiting[0]].waiting
+        if not is_held and not self._slots.is_free:
+            return None
+        trial = self._ray_trial(self._waiting.popleft(), self._experiment)
+        if is_held:
+            trial.set_status(RayTrial.PAUSED)
+        else:
+            self._slots.taken.add(trial.trial_id)
+        return trial
+
+    def _ray_trial(self, trial_id: TrialId, experiment: RayExperiment) -> RayTrial:
         return RayTrial(
-            self._experiment.run_identifier,
+            experiment.run_identifier,
             trial_id=trial_id,
             config={ASSIGNMENT: self._recorder.assign(trial_id).to_text()},
-            storage=self._experiment.storage,
+            storage=experiment.storage,
             placement_group_factory=PlacementGroupFactory([self._resources]),
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
@@ -224,6 +237,14 @@ class Loop(Callback):  # type: ignore[misc]  # Ray is not typed
     def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
         """Let the runner publish, or end the run by raising."""
         self._on_turn()
+
+
+def _in_order(trials: Mapping[TrialId, TrialProgress]) -> list[TrialId]:
+    """Those that have not ended: the ones held at a barrier first, then the ones begun."""
+    going = [trial for trial, progress in trials.items() if not progress.has_ended]
+    return sorted(
+        going, key=lambda trial: (not trials[trial].waiting, trials[trial].status is None)
+    )
 
 
 def _has_died(text: str) -> bool:

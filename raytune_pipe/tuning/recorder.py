@@ -24,6 +24,7 @@ from raytune_pipe.scheduling.decisions import Decision, DecisionMaker, Report
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
 from raytune_pipe.tuning.progress import TrialProgress, checkpoint_of
+from raytune_pipe.tuning.replay import Replay
 
 DIVERGED = ("not_a_number", "divergence")
 """Verdicts that make a score not a number: the decision maker treats the trial as the worst."""
@@ -43,9 +44,14 @@ class Recorder:
     device: str = "cpu"
     listener: Callable[[Event], None] = _nobody
     trials: dict[str, TrialProgress] = field(default_factory=dict)
+    replay: Replay | None = None
+    """While a run is gone on with: what its journal holds."""
 
-    def add_plan(self, plan: Sequence[PlannedTrial]) -> None:
-        """Journal every planned trial, in one flush, before the first one starts."""
+    def add_plan(self, plan: Sequence[PlannedTrial], recorded: int = 0) -> None:
+        """Journal every planned trial, in one flush, before the first one starts.
+
+        The first ``recorded`` ones the journal has already.
+        """
         events: list[Event] = []
         for planned in plan:
             state = TrialProgress(dict(planned.values), planned.trial.epochs)
@@ -58,7 +64,7 @@ class Recorder:
                     "values": dict(planned.values),
                 }
             )
-        self.write(*events)
+        self.write(*events[recorded:])
 
     @property
     def is_finished(self) -> bool:
@@ -135,13 +141,13 @@ class Recorder:
             held = state.waiting and event["report"] == state.reports
             return [Decision(trial_id, "wait")] if held else []
         if event["verdict"] == "patience":
-            return self._end(trial_id, "completed", "patience")
+            return self.end(trial_id, "completed", "patience")
         decisions = self._settle(trial_id, event["report"], self.maker.on_report(_report(event)))
         if event["epoch"] < state.epochs or _is_decided(trial_id, decisions):
             return decisions
         if math.isnan(event["score"]):
-            return decisions + self._end(trial_id, "diverged", event["verdict"] or "not_a_number")
-        return decisions + self._end(trial_id, "completed", "budget")
+            return decisions + self.end(trial_id, "diverged", event["verdict"] or "not_a_number")
+        return decisions + self.end(trial_id, "completed", "budget")
 
     def may_start_again(self, trial_id: str) -> bool:
         """Whether a worker's death is no fault of the trial's, which then starts again.
@@ -161,7 +167,7 @@ class Recorder:
         """End a trial that cannot go on; return the decisions on those it releases."""
         if self.trials[trial_id].has_ended:
             return []
-        return self._end(trial_id, failure.status, failure.reason, failure.error or None)
+        return self.end(trial_id, failure.status, failure.reason, failure.error or None)
 
     def publish(self) -> None:
         """Bring the tables up to date, and delete checkpoints that nothing refers to any more."""
@@ -169,7 +175,7 @@ class Recorder:
         donors = [report.checkpoint for report in self.maker.donors() if report.checkpoint]
         self.run.collect_garbage(keep=[checkpoint.path for checkpoint in donors])
 
-    def _end(
+    def end(
         self, trial_id: str, status: Status, reason: str, error: str | None = None
     ) -> list[Decision]:
         """End a trial for a reason that is not the decision maker's; it may release others."""
@@ -185,6 +191,8 @@ class Recorder:
         A trial that goes on between rungs needs no line, and no word.
         """
         decisions = [d for d in decisions if d.action != "go_on" or d.rung is not None]
+        if self.replay:
+            decisions = self.replay.decisions(trial_id, number, decisions)
         if not decisions:
             return []
         event: DecisionEvent = {
@@ -253,6 +261,10 @@ class Recorder:
 
         A listener that fails, say because its terminal is gone, is not asked again.
         """
+        if self.replay:
+            events = tuple(self.replay.match(events))
+        if not events:
+            return
         self.run.journal.append(*events)
         try:
             for event in events:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +21,13 @@ from raytune_pipe.results.events import (
     ExperimentEvent,
     FinishEvent,
 )
+from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
 from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.resuming import recorder_of
 from raytune_pipe.tuning.signals import Interrupted, NotedSignals, noted_signals
 
 Listener = Callable[[Event], None]
@@ -76,21 +78,66 @@ def launch(
     ):
         recorder = prepare(experiment, plan, run, listener)
         try:
-            with connected(address) as cluster:
-                signals.install()  # Ray has just put in its own
-                _run_trials(recorder, cluster, signals)
-        except Interrupted as interrupted:
-            finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
+            return _run(recorder, address, signals)
         except ClusterError:
             run.discard()  # nothing has run, so the name is free again
             raise
-        except BaseException as error:
-            _close_after(error, recorder)
-            raise
-        else:
-            finish = _finish("finished", 0 if _is_any_usable(recorder) else 3)
-        _close(recorder, finish)
-    return Outcome(run.path, finish["state"], finish["exit_code"])
+
+
+def resume(
+    path: Path, *, address: str | None = None, listener: Listener = lambda _event: None
+) -> Outcome:
+    """Go on with a run that was interrupted or killed, from what its journal holds.
+
+    Finished trials stay as they are, the others go on from their last whole checkpoint. A run
+    whose trials have all ended is left as it is, to the byte.
+
+    Args:
+        path: the run directory.
+        address: as in `launch`.
+        listener: hears every new event of the journal, after it is on disk.
+
+    Raises:
+        NameTakenError: a process still runs it.
+        ResultsError: there is no run, its journal is damaged, or it cannot be written.
+        ClusterError: as in `launch`.
+    """
+    if (done := _finished(path)) is not None:
+        return done
+    with noted_signals() as signals, RunDirectory.reopen(path) as run:
+        recorder = recorder_of(run, listener)
+        return _run(recorder, address, signals)
+
+
+def _finished(path: Path) -> Outcome | None:
+    """How a run ended that is over; None for any other."""
+    journal = path / JOURNAL
+    if not journal.is_file():
+        return None
+    (last,) = deque(read_events(journal), maxlen=1) or (None,)
+    if last is None or last["event"] != "finish" or last["state"] != "finished":
+        return None
+    return Outcome(path.absolute(), "finished", last["exit_code"])
+
+
+def _run(recorder: Recorder, address: str | None, signals: NotedSignals) -> Outcome:
+    """Run what has not ended yet, and leave the run published, however it ends."""
+    try:
+        if not recorder.is_finished:
+            with connected(address) as cluster:
+                signals.install()  # Ray has just put in its own
+                _run_trials(recorder, cluster, signals)
+    except Interrupted as interrupted:
+        finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
+    except ClusterError:
+        raise
+    except BaseException as error:
+        _close_after(error, recorder)
+        raise
+    else:
+        finish = _finish("finished", 0 if _is_any_usable(recorder) else 3)
+    _close(recorder, finish)
+    return Outcome(recorder.run.path, finish["state"], finish["exit_code"])
 
 
 def prepare(

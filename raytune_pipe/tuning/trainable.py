@@ -1,6 +1,5 @@
 """The Ray actor that trains: one process serves many trials, one epoch a step."""
 
-import hashlib
 import time
 import traceback
 from pathlib import Path
@@ -10,6 +9,7 @@ from ray import tune
 
 from raytune_pipe.base import TrialError, to_json
 from raytune_pipe.results.events import CheckpointReference
+from raytune_pipe.results.files import digest_of
 from raytune_pipe.scheduling.decisions import Checkpoint
 from raytune_pipe.trial import Trial
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
@@ -89,12 +89,11 @@ class Work:
     def _verified(self, checkpoint: Checkpoint) -> Path:
         """The path of a checkpoint whose bytes are those that were reported."""
         path = Path(self.assignment.directory) / checkpoint.path
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_of(path)
         if digest != checkpoint.sha256:
             raise TrialError(
                 f"{path}: must have the SHA-256 {checkpoint.sha256} that was reported, "
-                f"but got {digest}; the file was changed or is damaged"
+                f"but got {digest or 'no file'}; it was changed, damaged or deleted"
             )
         return path
 

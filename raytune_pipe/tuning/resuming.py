@@ -1,0 +1,116 @@
+"""Taking up a run where its journal ends: the same recorder, and each trial's start."""
+
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+from raytune_pipe.base import ResultsError, to_json
+from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.results.events import Event, PlanEvent
+from raytune_pipe.results.files import digest_of
+from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.tuning.progress import TrialProgress
+from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.replay import Replay, decision_of
+
+Listener = Callable[[Event], None]
+
+
+def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
+    """The recorder of a run as it was when the run was left, ready to go on.
+
+    The decision maker hears every recorded report and end again, in their order, so its rungs and
+    its population are what they were. What a crash kept from the disk after the last report is
+    made up for. A trial that had not ended starts from its last checkpoint that is whole.
+
+    Raises:
+        ResultsError: the journal does not begin with an experiment.
+    """
+    replay = Replay(read_events(run.path / JOURNAL))
+    experiment = _experiment(run, replay)
+    planned = _plan(run, experiment, replay)
+    names = [one.trial_id for one in experiment.plan()]
+    space, epochs = experiment.space(), experiment.trial.epochs
+    maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
+    recorder = Recorder(experiment, run, maker, listener=listener, replay=replay)
+    recorder.add_plan([*planned, *experiment.plan()[len(planned) :]], recorded=len(planned))
+    while replay.next:
+        _feed(recorder, replay, replay.next)
+    recorder.replay = None
+    recorder.write(
+        {"event": "resume", "package_version": version("raytune-pipe"), "time": time.time()}
+    )
+    for difference in replay.differences:
+        recorder.write_anomaly(f"replay: {difference}")
+    for trial_id, progress in recorder.trials.items():
+        if progress.status == "running":
+            _make_ready(recorder, trial_id, progress)
+    return recorder
+
+
+def _experiment(run: RunDirectory, replay: Replay) -> Experiment:
+    header = replay.take() if replay.next else None
+    if header is None or header["event"] != "experiment":
+        raise ResultsError(
+            f"{run.path}: the journal must begin with an experiment, but it holds none: the launch "
+            "ended before anything was planned; delete the folder, and launch again"
+        )
+    return Experiment.model_validate_json(to_json(header["experiment"]))
+
+
+def _plan(run: RunDirectory, experiment: Experiment, replay: Replay) -> list[PlannedTrial]:
+    """The planned trials that the journal has; the file of the experiment is there before them."""
+    if replay.next is None:
+        run.write_file("experiment.yaml", experiment.to_yaml())
+    while replay.next and replay.next["event"] == "file":
+        replay.take()
+    recorded: list[PlanEvent] = []
+    while replay.next and replay.next["event"] == "plan":
+        recorded.append(replay.next)
+        replay.take()
+    return [
+        PlannedTrial(
+            event["trial_id"],
+            event["values"],
+            experiment.trial_with(event["values"], event["trial_id"]),
+        )
+        for event in recorded
+    ]
+
+
+def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
+    """Bring about once more what the event told of; the recorder takes off what follows from it."""
+    if event["event"] == "report":
+        recorder.on_report(event)
+    elif event["event"] == "end":
+        recorder.end(event["trial_id"], event["status"], event["reason"] or "", event["error"])
+    elif event["event"] == "start":
+        progress = recorder.trials[event["trial_id"]]
+        progress.status, progress.attempt = "running", event["attempt"]
+        replay.take()
+    elif event["event"] == "decision":
+        replay.differences.append(f"decisions on trial {event['trial_id']} come out of nothing")
+        for record in event["decisions"]:
+            recorder.trials[record["trial"]].take_decision(decision_of(record))
+        replay.take()
+    else:
+        replay.take()
+
+
+def _make_ready(recorder: Recorder, trial_id: str, progress: TrialProgress) -> None:
+    """Give a trial that had not ended a start that is whole, and count the new attempt."""
+    while progress.start_from and not _is_whole(recorder.run, progress):
+        broken = progress.start_from.path
+        progress.saved = [one for one in progress.saved if one[1].path != broken]
+        progress.fall_back(progress.saved[-1] if progress.saved else None)
+        start = progress.start_from.path if progress.start_from else "nothing"
+        recorder.write_anomaly(f"{broken} is gone or damaged: starts from {start}", trial_id)
+    if not progress.waiting:
+        progress.attempt += 1
+        progress.started_again = True
+
+
+def _is_whole(run: RunDirectory, progress: TrialProgress) -> bool:
+    checkpoint = progress.start_from
+    return checkpoint is not None and digest_of(run.path / checkpoint.path) == checkpoint.sha256

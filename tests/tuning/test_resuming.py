@@ -1,0 +1,226 @@
+"""A run cut off after every event, gone on with: it must come to where the whole run came."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytune_pipe.base import ResultsError
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.results.events import Event
+from raytune_pipe.results.journal import JOURNAL, Journal, read_events
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.resuming import recorder_of
+from raytune_pipe.tuning.runner import prepare
+
+SCHEDULERS: dict[str, dict[str, Any]] = {
+    "fifo": {"kind": "fifo"},
+    "asha": {"kind": "asha", "grace_epochs": 1, "reduction_factor": 2},
+    "pbt": {"kind": "pbt", "interval_epochs": 2, "quantile": 0.25},
+    "asynchronous pbt": {"kind": "pbt", "interval_epochs": 2, "synchronous": False},
+}
+
+
+def experiment_of(scheduler: dict[str, Any]) -> Experiment:
+    trial = {
+        "dataset": {"kind": "digits"},
+        "model": {"kind": "mlp"},
+        "loss": {"kind": "cross_entropy"},
+        "optimizer": {"kind": "sgd", "lr": 0.1},
+        "epochs": 6,
+    }
+    space = {"optimizer.lr": {"kind": "log_uniform", "low": 1e-3, "high": 1.0}}
+    plain = {"name": "run", "trial": trial, "search_space": space, "trials": 5}
+    return Experiment.model_validate_json(json.dumps(plain | {"scheduler": scheduler}))
+
+
+class Worker:
+    """Trains like a trainer, in no time: the loss follows from the rates along the weights' way.
+
+    Its checkpoints hold that way, so training from one is training from those weights.
+    """
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        self.reports = assignment.reports
+        self.way: list[float] = []
+        if assignment.start_from:
+            path = Path(assignment.directory) / assignment.start_from.path
+            self.way = json.loads(path.read_text())
+
+    def answer(self) -> Answer:
+        rate = self.assignment.trial["optimizer"]["lr"]
+        if rate > 0.9 and len(self.way) == 2:
+            return Answer(failure=Failure("failed", "too fast", "Traceback"))
+        self.way.append(rate)
+        self.reports += 1
+        epoch = len(self.way)
+        loss = sum(abs(each - 0.05) + 0.01 for each in self.way) / epoch**2
+        return Answer(
+            number=self.reports,
+            epoch=float(epoch),
+            step=epoch,
+            metrics={"val_loss": loss, "epoch_s": 1.0},
+            values_in_force={"optimizer.lr": rate},
+            checkpoint=self._save() if epoch in (*self.assignment.milestones, 6) else None,
+        )
+
+    def _save(self) -> Any:
+        relative = f"checkpoints/{self.assignment.trial_id}/{self.reports}.pt"
+        path = Path(self.assignment.directory) / relative
+        path.parent.mkdir(exist_ok=True)
+        data = json.dumps(self.way).encode()
+        path.write_bytes(data)
+        return {"path": relative, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def run_to_end(recorder: Recorder) -> None:
+    """Two workers, as the adapter keeps them; a trial on hold gives its worker away."""
+    queue = [name for name, one in recorder.trials.items() if not one.has_ended]
+    queue = [name for name in queue if not recorder.trials[name].waiting]
+    workers: dict[str, Worker] = {}
+    while queue or workers:
+        while queue and len(workers) < 2:
+            name = queue.pop(0)
+            recorder.on_start(name)
+            workers[name] = Worker(recorder.assign(name))
+        name = next(iter(workers))
+        worker = workers.pop(name)
+        decisions = recorder.on_answer(name, worker.answer())
+        own = [decision.action for decision in decisions if decision.trial == name]
+        if not own or own == ["go_on"]:
+            workers[name] = worker
+        if own == ["exploit"]:
+            queue.append(name)
+        queue += [
+            decision.trial
+            for decision in decisions
+            if decision.trial != name and decision.action in ("go_on", "exploit")
+        ]
+    assert recorder.is_finished
+
+
+def facts(events: Iterator[Event]) -> dict[Any, Any]:
+    """What a run came to, whatever the order: reports, decisions and ends by what they are of."""
+    found: dict[Any, Any] = {}
+    for event in events:
+        if event["event"] == "report":
+            what = (event["epoch"], event["segment"], event["score"], event["values"])
+            found["report", event["trial_id"], event["report"]] = what
+        elif event["event"] == "end":
+            assert ("end", event["trial_id"]) not in found
+            found["end", event["trial_id"]] = (event["status"], event["reason"])
+        elif event["event"] == "decision":
+            for decision in event["decisions"]:
+                if decision["action"] != "wait":
+                    found.setdefault(("decisions", decision["trial"]), []).append(decision)
+    return found
+
+
+def cut_after(whole: Path, lines: int, target: Path) -> Path:
+    """A copy of a run whose journal ends after so many events, in the middle of the next."""
+    shutil.copytree(whole, target)
+    journal = target / JOURNAL
+    kept = journal.read_bytes().splitlines(keepends=True)
+    torn = kept[lines][: len(kept[lines]) // 2] if lines < len(kept) else b""
+    journal.write_bytes(b"".join(kept[:lines]) + torn)
+    return target
+
+
+def whole_run(tmp_path: Path, scheduler: str) -> Path:
+    """A run that nothing interrupts."""
+    experiment = experiment_of(SCHEDULERS[scheduler])
+    with RunDirectory.claim(tmp_path, "run") as run:
+        recorder = prepare(experiment, experiment.plan(), run, lambda _event: None)
+        run_to_end(recorder)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_run_cut_off_after_any_event_loses_and_doubles_nothing(
+    scheduler: str, tmp_path: Path
+) -> None:
+    whole = whole_run(tmp_path, scheduler)
+    events = list(read_events(whole / JOURNAL))
+    expected = facts(iter(events))
+    for lines in range(1, len(events) + 1):
+        path = cut_after(whole, lines, tmp_path / f"cut-{lines}")
+        with RunDirectory.reopen(path) as run:
+            recorder = recorder_of(run, lambda _event: None)
+            run_to_end(recorder)
+        found = list(read_events(path / JOURNAL))
+        assert [event for event in found if event["event"] == "anomaly"] == []
+        assert found[:lines] == events[:lines]
+        reached = facts(iter(found))
+        if scheduler in ("fifo", "pbt"):  # elsewhere the order of arrival decides
+            assert reached == expected, lines
+        for trial in recorder.trials:
+            numbers = [key[2] for key in reached if key[:2] == ("report", trial)]
+            assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+def test_decisions_that_come_out_otherwise_stand_and_are_told(tmp_path: Path) -> None:
+    whole = whole_run(tmp_path, "pbt")
+    events = list(read_events(whole / JOURNAL))
+    (whole / JOURNAL).unlink()
+    journal = Journal.create(whole / JOURNAL)
+    last = max(n for n, event in enumerate(events) if "exploit" in str(event.get("decisions")))
+    for event in events[: last + 1]:
+        if event["event"] == "decision":
+            for decision in event["decisions"]:
+                if decision["action"] == "exploit" and event is events[last]:
+                    decision["values"] = {"optimizer.lr": 0.123}
+        journal.append(event)
+    journal.close()
+    with RunDirectory.reopen(whole) as run:
+        recorder = recorder_of(run, lambda _event: None)
+    assert 0.123 in [one.values["optimizer.lr"] for one in recorder.trials.values()]
+    anomalies = [e for e in read_events(whole / JOURNAL) if e["event"] == "anomaly"]
+    assert any("come out otherwise" in anomaly["what"] for anomaly in anomalies)
+
+
+@pytest.mark.parametrize("harm", ["deleted", "changed"])
+def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path: Path, harm: str) -> None:
+    scheduler = {"kind": "asha", "grace_epochs": 2, "reduction_factor": 2}
+    experiment = experiment_of(scheduler)
+    with RunDirectory.claim(tmp_path, "run") as run:
+        recorder = prepare(experiment, experiment.plan(), run, lambda _event: None)
+        recorder.on_start("00000")
+        worker = Worker(recorder.assign("00000"))
+        for _ in range(5):
+            recorder.on_answer("00000", worker.answer())
+        newest = recorder.trials["00000"].start_from
+    assert newest is not None
+    assert newest.path == "checkpoints/00000/4.pt"
+    file = tmp_path / "run" / newest.path
+    file.unlink() if harm == "deleted" else file.write_bytes(b"x")
+    with RunDirectory.reopen(tmp_path / "run") as run:
+        recorder = recorder_of(run, lambda _event: None)
+        assignment = recorder.assign("00000")
+        assert assignment.start_from is not None
+        assert assignment.start_from.path == "checkpoints/00000/2.pt"
+        assert assignment.reports == 2
+        run_to_end(recorder)
+    reports = [e for e in read_events(tmp_path / "run" / JOURNAL) if e["event"] == "report"]
+    again = [(e["report"], e["attempt"]) for e in reports if e["trial_id"] == "00000"]
+    assert again == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (3, 1), (4, 1), (5, 1), (6, 1)]
+
+
+def test_a_folder_that_holds_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="must be the folder of a run"):
+        RunDirectory.reopen(tmp_path)
+
+
+def test_a_journal_without_an_experiment_is_told(tmp_path: Path) -> None:
+    RunDirectory.claim(tmp_path, "run").close()
+    with (
+        RunDirectory.reopen(tmp_path / "run") as run,
+        pytest.raises(ResultsError, match="ended before anything was planned"),
+    ):
+        recorder_of(run, lambda _event: None)
