@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from raytune_pipe.analysis.observations import Array, Observations, trial_observations
 from raytune_pipe.analysis.resampling import held_out, interval, r_squared, resample_weights
 from raytune_pipe.analysis.segments import is_population, segment_observations
-from raytune_pipe.components.estimators import Estimator, Expansion, Shares
+from raytune_pipe.components.estimators import Estimator, Expansion
+from raytune_pipe.components.surrogates import Shares
 from raytune_pipe.results.reading import Results
 
 LEAST_ROWS = 20

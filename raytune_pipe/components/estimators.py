@@ -7,11 +7,12 @@ hyperparameter is spread evenly on its declared scale, whatever the observed tri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from raytune_pipe.base import Component, Count, Positive
+from raytune_pipe.components.surrogates import Surrogate
 from raytune_pipe.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -19,57 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-
-
-class Shares(NamedTuple):
-    """Fractions of the surrogate's variance, in the order of the space's hyperparameters.
-
-    Where a hyperparameter does not apply it has no effect, and that it applies at all is its
-    parent's doing. What it does where it applies is its own, and no interaction with the parent.
-    """
-
-    first: Array
-    """[axes], by each hyperparameter alone (first-order Sobol index)."""
-    total: Array
-    """[axes], with everything it has a part in (total Sobol index)."""
-    pairs: Array
-    """[axes, axes], symmetric, by each pair beyond its two members; zero on the diagonal."""
-
-
-class Surrogate(Protocol):
-    """A fitted model of the target over the units."""
-
-    def predict(self, units: Array) -> Array:
-        """Give the expected target at each row of units; NaN where an axis does not apply."""
-        ...
-
-    def shares(self) -> Shares:
-        """Give the variance shares; all zero where the surrogate is flat."""
-        ...
-
-    def refit(self, weights: Array) -> Surrogate:
-        """Fit again to the same rows, each counted ``weights`` times; zero leaves a row out."""
-        ...
-
-
-def applies(space: SearchSpace, units: Array) -> NDArray[np.bool_]:
-    """Which hyperparameters apply at each row of units ``[rows, axes]``, as their parents say."""
-    import numpy as np
-
-    held = np.ones(units.shape, dtype=bool)
-    for place, one in enumerate(space):
-        if one.condition:
-            parent = space.names.index(one.condition.parent)
-            label_at = space[one.condition.parent].distribution.from_unit
-            fits = [label_at(unit) in one.condition.values for unit in units[:, parent]]
-            held[:, place] = held[:, parent] & fits
-    return held
-
-
-def ancestors(space: SearchSpace, name: str) -> set[str]:
-    """What it depends on whether a hyperparameter applies: its parent, the parent's parent, ..."""
-    condition = space[name].condition
-    return {condition.parent} | ancestors(space, condition.parent) if condition else set()
 
 
 class Expansion(Component):
@@ -112,9 +62,9 @@ class Boosting(Component):
 
     def fit(self, space: SearchSpace, units: Array, target: Array) -> Surrogate:
         """Fit to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
-        from raytune_pipe.components.estimators_boosting import fit_boosting
+        from raytune_pipe.components.estimators_boosting import Trees, fit_boosting
 
-        return fit_boosting(self, space, units, target)
+        return fit_boosting(Trees(self.trees, self.depth, self.shrinkage), space, units, target)
 
 
 Estimator = Annotated[Expansion | Boosting, Field(discriminator="kind")]

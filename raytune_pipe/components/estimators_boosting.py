@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 from sklearn.ensemble import GradientBoostingRegressor
 
-from raytune_pipe.components.estimators import Boosting, Shares, ancestors, applies
+from raytune_pipe.components.surrogates import Shares, ancestors, applies
 from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
@@ -21,11 +22,19 @@ MIDDLE = 0.5
 """What a tree sees of a hyperparameter that does not apply."""
 
 
+class Trees(NamedTuple):
+    """How many trees, how deep, and what each adds."""
+
+    count: int
+    depth: int
+    shrinkage: float
+
+
 @dataclass(frozen=True)
 class FittedBoosting:
     """Trees, and the rows that they were fitted to."""
 
-    settings: Boosting
+    settings: Trees
     space: SearchSpace
     units: Array
     target: Array
@@ -76,17 +85,17 @@ class FittedBoosting:
 
 
 def fit_boosting(
-    settings: Boosting, space: SearchSpace, units: Array, target: Array
+    settings: Trees, space: SearchSpace, units: Array, target: Array
 ) -> FittedBoosting:
     """Fit trees to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
     return _fitted(settings, space, units, target, np.ones(len(target)))
 
 
 def _fitted(
-    settings: Boosting, space: SearchSpace, units: Array, target: Array, weights: Array
+    settings: Trees, space: SearchSpace, units: Array, target: Array, weights: Array
 ) -> FittedBoosting:
     trees = GradientBoostingRegressor(
-        n_estimators=settings.trees,
+        n_estimators=settings.count,
         max_depth=settings.depth,
         learning_rate=settings.shrinkage,
         subsample=0.7,

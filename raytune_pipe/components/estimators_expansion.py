@@ -12,7 +12,7 @@ from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, helmert, solve_triangular
 
-from raytune_pipe.components.estimators import Shares, ancestors, applies
+from raytune_pipe.components.surrogates import Shares, ancestors, applies
 from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform
 from raytune_pipe.search_space import SearchSpace
 

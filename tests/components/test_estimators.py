@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from raytune_pipe.components.estimators import Boosting, Estimator, Expansion, applies
+from raytune_pipe.components.estimators import Boosting, Estimator, Expansion
 from raytune_pipe.components.estimators_expansion import Terms
+from raytune_pipe.components.surrogates import applies
 from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Uniform
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
