@@ -25,7 +25,7 @@ MIDDLE = 0.5
 class Trees(NamedTuple):
     """How many trees, how deep, and what each adds."""
 
-    count: int
+    number: int
     depth: int
     shrinkage: float
 
@@ -95,7 +95,7 @@ def _fitted(
     settings: Trees, space: SearchSpace, units: Array, target: Array, weights: Array
 ) -> FittedBoosting:
     trees = GradientBoostingRegressor(
-        n_estimators=settings.count,
+        n_estimators=settings.number,
         max_depth=settings.depth,
         learning_rate=settings.shrinkage,
         subsample=0.7,
