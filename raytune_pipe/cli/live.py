@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from raytune_pipe.base import Value
-from raytune_pipe.results.events import Event, ReportEvent, Status
+from raytune_pipe.results.events import DecisionRecord, Event, ReportEvent, Status
 from raytune_pipe.tuning.runner import Listener
 
 REFRESH_HZ = 4
@@ -57,7 +57,7 @@ class LiveState:
 
     def apply(self, event: Event) -> None:
         """Take the next event."""
-        if event["event"] in ("start", "report", "end"):
+        if event["event"] in ("start", "report", "end", "resume", "finish"):
             self.now = event["time"]
         if event["event"] == "experiment":
             self.name = event["experiment"]["name"]
@@ -72,11 +72,21 @@ class LiveState:
             self._add_report(event)
         elif event["event"] == "end":
             self.status[event["trial_id"]] = event["status"]
+        elif event["event"] == "finish":
+            self.replace_status("running", "interrupted")
+        elif event["event"] == "resume":
+            self.replace_status("interrupted", "running")
+
+    def replace_status(self, before: Status, after: Status) -> None:
+        """Note what becomes of all trials of a status, as when the process of a run has ended."""
+        for trial_id, status in self.status.items():
+            if status == before:
+                self.status[trial_id] = after
 
     def _add_report(self, event: ReportEvent) -> None:
         trial_id, score = event["trial_id"], event["score"]
         self.first_report = event["time"] if self.first_report is None else self.first_report
-        self.trained[trial_id] += 1
+        self.trained[trial_id] = max(self.trained[trial_id], event["report"])
         value = event["metrics"].get(self.metric, score)
         report = Best(trial_id, score, value, event["epoch"], event["values"])
         earlier = self.scored.get(trial_id)
@@ -113,7 +123,7 @@ class LiveState:
         left = sum(
             max(0.0, epochs - self.trained[trial_id])
             for trial_id, epochs in self.planned.items()
-            if self.status.get(trial_id, "running") == "running"
+            if self.status.get(trial_id, "running") in ("running", "interrupted")
         )
         return (self.now - self.first_report) * left / done
 
@@ -147,28 +157,43 @@ def line(event: Event, state: LiveState) -> str | None:
     ``state`` includes the event.
     """
     clock = f"{_elapsed(state):8.1f} s  "
+    return "\n".join(f"{clock}{one}" for one in words(event, state)) or None
+
+
+def words(event: Event, state: LiveState) -> list[str]:
+    """What an event is worth in words, a line each; empty for most.
+
+    ``state`` includes the event.
+    """
     if event["event"] == "start":
-        return f"{clock}{event['trial_id']} started"
+        again = f" again from {event['start_from'] or 'nothing'}" if event["attempt"] else ""
+        return [f"{event['trial_id']} started{again}"]
     if event["event"] == "end":
         counted = state.scored.get(event["trial_id"])
         score = f"; {state.metric} {counted.value:.4g}, {_at(counted)}" if counted else ""
         reason = f" ({event['reason']})" if event["reason"] else ""
-        return f"{clock}{event['trial_id']} {event['status']}{reason}{score}"
+        return [f"{event['trial_id']} {event['status']}{reason}{score}"]
     if event["event"] == "decision":
-        copies = [
-            f"{clock}{one['trial']} copies {one['donor']}: "
-            + ", ".join(
-                f"{name} {shown(before)} -> {shown(after)}"
-                for name, _, before, after in one["changes"]
-            )
-            for one in event["decisions"]
-            if one["action"] == "exploit"
-        ]
-        return "\n".join(copies) or None
+        return [copied(one) for one in event["decisions"] if one["action"] == "exploit"]
     if event["event"] == "anomaly":
         about = f"{event['trial_id']}: " if "trial_id" in event else ""
-        return f"{clock}warning: {about}{event['what']}"
-    return None
+        return [f"warning: {about}{event['what']}"]
+    if event["event"] == "resume":
+        return [f"{state.name} is gone on with"]
+    if event["event"] == "finish":
+        return [
+            f"{state.name} {event['state']}" + (f": {event['error']}" if event["error"] else "")
+        ]
+    return []
+
+
+def copied(decision: DecisionRecord) -> str:
+    """An exploit in words: who copies whom, and what changes with it."""
+    changes = ", ".join(
+        f"{name} {shown(before)} -> {shown(after)}"
+        for name, _, before, after in decision["changes"]
+    )
+    return f"{decision['trial']} copies {decision['donor']}: {changes}"
 
 
 @contextmanager

@@ -31,7 +31,9 @@ _TORN_LINE = re.compile(rb"(?P<length>[1-9]\d*)( [0-9a-f]{0,7}| [0-9a-f]{8}( (?P
 
 
 class JournalReader:
-    """Iterates over the events of a journal once, and tells where it stands.
+    """Iterates over the events of a journal, and tells where it stands.
+
+    Once through, it can be iterated again for the events that were added since.
 
     Raises:
         ResultsError: the journal cannot be read, or is damaged; with the offset in bytes.
@@ -49,7 +51,9 @@ class JournalReader:
         """The length of a torn tail, known once all events are read."""
 
     def __iter__(self) -> Iterator[Event]:
+        self.torn_bytes = 0
         with storage_errors(self.path), self.path.open("rb") as file:
+            file.seek(self.offset)
             for line in file:
                 if not line.endswith(b"\n") and _is_torn(line):
                     self.torn_bytes = len(line)
