@@ -1,7 +1,7 @@
 """What a launch looks like while it runs: a fold over its events, and two ways to show it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -50,14 +50,25 @@ class LiveState:
     scored: dict[str, Best] = field(default_factory=dict)
     """The report of each trial that counts so far."""
     began: float | None = None
-    """When the first trial started."""
+    """When the first trial started, or the run was gone on with: the time between counts not."""
     first_report: float | None = None
+    """Since then."""
+    trained_before: int = 0
+    """Epochs trained until then."""
     now: float = 0.0
     """The time of the latest event, or when it is looked at."""
 
     def apply(self, event: Event) -> None:
         """Take the next event."""
-        if event["event"] in ("start", "report", "end", "resume", "finish"):
+        if event["event"] in (
+            "experiment",
+            "start",
+            "report",
+            "end",
+            "anomaly",
+            "resume",
+            "finish",
+        ):
             self.now = event["time"]
         if event["event"] == "experiment":
             self.name = event["experiment"]["name"]
@@ -76,6 +87,8 @@ class LiveState:
             self.replace_status("running", "interrupted")
         elif event["event"] == "resume":
             self.replace_status("interrupted", "running")
+            self.began, self.first_report = event["time"], None
+            self.trained_before = self.trained.total()
 
     def replace_status(self, before: Status, after: Status) -> None:
         """Note what becomes of all trials of a status, as when the process of a run has ended."""
@@ -117,7 +130,7 @@ class LiveState:
         An upper bound where trials are stopped early. The pace is taken from the first report on,
         since the workers' start is paid once.
         """
-        done = self.trained.total() - 1
+        done = self.trained.total() - self.trained_before - 1
         if done < 1 or self.first_report is None:
             return None
         left = sum(
@@ -131,24 +144,31 @@ class LiveState:
 def table(state: LiveState) -> Table:
     """The live table: counts, epochs, time left, the best trial and its hyperparameters."""
     grid = Table.grid("", "", padding=(0, 2))
-    if not state.planned:  # the launch may still be refused
-        return grid
-    counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
-    grid.add_row("trials", f"{len(state.planned)}: {counts}")
-    if state.began is None:
+    for label, text in rows(state):
+        grid.add_row(label, text)
+    if state.planned and state.began is None:
         grid.add_row("", "starting Ray")
-        return grid
+    return grid
+
+
+def rows(state: LiveState) -> Iterator[tuple[str, str]]:
+    """The rows of the live table, each with its label; none before the plan is made."""
+    if not state.planned:  # the launch may still be refused
+        return
+    counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
+    yield "trials", f"{len(state.planned)}: {counts}"
+    if state.began is None:
+        return
     left = state.seconds_left
     remaining = f", at most {duration(left)} left" if left else ""
     epochs = f"{state.trained.total()} of {sum(state.planned.values()):g}"
-    grid.add_row("epochs", f"{epochs}, {duration(_elapsed(state))} so far{remaining}")
+    yield "epochs", f"{epochs}, {duration(_elapsed(state))} so far{remaining}"
     best = state.best
     if best:
-        grid.add_row("best", f"{state.metric} {best.value:.4g} ({best.trial_id}, {_at(best)})")
+        yield "best", f"{state.metric} {best.value:.4g} ({best.trial_id}, {_at(best)})"
         for name, value in best.values.items():
             if value is not None:
-                grid.add_row("", f"{name} {shown(value)}")
-    return grid
+                yield "", f"{name} {shown(value)}"
 
 
 def line(event: Event, state: LiveState) -> str | None:
@@ -179,7 +199,7 @@ def words(event: Event, state: LiveState) -> list[str]:
         about = f"{event['trial_id']}: " if "trial_id" in event else ""
         return [f"warning: {about}{event['what']}"]
     if event["event"] == "resume":
-        return [f"{state.name} is gone on with"]
+        return [f"{state.name} is gone on with after {state.trained.total()} epochs"]
     if event["event"] == "finish":
         return [
             f"{state.name} {event['state']}" + (f": {event['error']}" if event["error"] else "")
@@ -197,9 +217,14 @@ def copied(decision: DecisionRecord) -> str:
 
 
 @contextmanager
-def display(console: Console) -> Iterator[Listener]:
-    """A listener for a launch that shows its events: a table on a terminal, else lines."""
+def display(console: Console, recorded: Iterable[Event] = ()) -> Iterator[Listener]:
+    """A listener for a run that shows its events: a table on a terminal, else lines.
+
+    Of the events recorded before, only what they have come to is shown.
+    """
     state = LiveState()
+    for event in recorded:
+        state.apply(event)
     if not console.is_terminal:
 
         def print_line(event: Event) -> None:

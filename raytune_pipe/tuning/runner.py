@@ -1,6 +1,7 @@
 """Launching an experiment: plan it, claim its name, run its trials on Ray, publish its tables."""
 
 import os
+import signal
 import tempfile
 import time
 from collections import defaultdict, deque
@@ -14,6 +15,7 @@ from typing import Literal
 
 from raytune_pipe.base import ClusterError, ResultsError
 from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.results.control import take_stop_request
 from raytune_pipe.results.events import (
     SCHEMA_VERSION,
     ColumnType,
@@ -105,6 +107,7 @@ def resume(
     if (done := _finished(path)) is not None:
         return done
     with noted_signals() as signals, RunDirectory.reopen(path) as run:
+        take_stop_request(run.path)  # one that came too late for the process before
         recorder = recorder_of(run, listener)
         return _run(recorder, address, signals)
 
@@ -187,6 +190,8 @@ def _run_trials(recorder: Recorder, cluster: Cluster, signals: NotedSignals) -> 
     errors = FirstError()
 
     def turn() -> None:
+        if signals.first is None and take_stop_request(recorder.run.path):
+            signals.first = signal.SIGINT
         if signals.first is not None:
             recorder.publish()  # the workers may take a while to end, or others end us first
         signals.raise_if_any()

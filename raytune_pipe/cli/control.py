@@ -1,0 +1,168 @@
+"""Commands for a run that another process runs, or has run: status, watch, logs, stop."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from raytune_pipe.cli.options import json_option, run_argument
+from raytune_pipe.cli.output import console, show, show_json, show_next
+
+if TYPE_CHECKING:
+    from raytune_pipe.cli.live import LiveState
+    from raytune_pipe.results.events import DecisionRecord, Event
+
+STOP_PATIENCE_S = 60.0
+"""How long `stop` waits for the run to end; a run that drains takes seconds."""
+
+
+@click.command()
+@click.argument(
+    "target", metavar="[DIR|STORAGE]", default="results", type=click.Path(path_type=Path)
+)
+@json_option
+def status(target: Path, as_json: bool) -> None:
+    """Show how a run stands, or all runs of a storage folder.
+
+    Running, finished, interrupted or killed; its trials, the best so far. Without a folder: the
+    runs in ./results.
+    """
+    from raytune_pipe.cli import run_status
+    from raytune_pipe.results.journal import JOURNAL
+
+    if (target / JOURNAL).is_file():
+        found = run_status.run_status(target)
+        result, table = found.to_mapping(), run_status.status_table(found)
+        after = found.next_words
+    else:
+        runs = run_status.run_statuses(target)
+        result = {"runs": [one.to_mapping() for one in runs]}
+        table = run_status.statuses_table(runs)
+        after = ("raytune-pipe", "status", str(runs[-1].path))
+    show_json(result) if as_json else show(table)
+    show_next(*after, as_json=as_json)
+
+
+@click.command()
+@run_argument
+def watch(run: Path) -> None:
+    """Watch a run as its launch shows it, to its end.
+
+    From any shell that sees its folder.
+    """
+    from raytune_pipe.cli.live import display
+    from raytune_pipe.results.control import follow, journal_of
+    from raytune_pipe.results.lock import is_held
+
+    journal_of(run)
+    if is_held(run):
+        with display(console(stderr=True)) as show_event:
+            for event in follow(run):
+                show_event(event)
+    _show_status(run)
+
+
+@click.command()
+@run_argument
+@click.option("--trial", metavar="ID", help="All of one trial: reports, decisions, traceback.")
+def logs(run: Path, trial: str | None) -> None:
+    """Tell what happened in a run, a line each with its time."""
+    from raytune_pipe.base import ConfigError
+    from raytune_pipe.cli.live import UNFIT, LiveState, words
+    from raytune_pipe.results.control import journal_of
+    from raytune_pipe.results.journal import read_events
+
+    progress = LiveState()
+    for event in read_events(journal_of(run)):
+        progress.apply(event)
+        told = words(event, progress) if trial is None else _told(event, progress, trial)
+        for line in told:
+            click.echo(f"{_clock(progress.now)}  {_printable(line)}")
+    if trial is not None and trial not in progress.planned:
+        raise ConfigError(
+            f"--trial: must be a trial of the run, {min(progress.planned, default='none')} to "
+            f"{max(progress.planned, default='none')}, but got {trial}"
+        )
+    unfit = [one for one, status in progress.status.items() if status in UNFIT]
+    if trial is None and unfit:
+        show_next("raytune-pipe", "logs", str(run), "--trial", unfit[0])
+    else:
+        show_next("raytune-pipe", "status", str(run))
+
+
+@click.command()
+@run_argument
+@click.option("--now", is_flag=True, help="Do not wait: SIGTERM, and SIGKILL 10 s later.")
+def stop(run: Path, now: bool) -> None:
+    """End a run that another process runs; it can be resumed.
+
+    As Ctrl-C there: what was found until then is published.
+    """
+    from raytune_pipe.results import control
+    from raytune_pipe.results.lock import describe_holder, is_held
+
+    control.journal_of(run)
+    if not is_held(run):
+        click.echo("nothing to stop: no process runs it", err=True)
+    elif now:
+        click.echo(f"ending {describe_holder(run)}", err=True)
+        control.end_now(run)
+    else:
+        click.echo(f"asked {describe_holder(run)} to end", err=True)
+        control.request_stop(run)
+    if control.has_ended(run, STOP_PATIENCE_S):
+        control.take_stop_request(run)  # it may have ended by itself
+        _show_status(run)
+    else:
+        click.echo(f"it has not ended within {STOP_PATIENCE_S:g} s; to end it at once:", err=True)
+        show_next("raytune-pipe", "stop", str(run), "--now")
+
+
+def _show_status(run: Path) -> None:
+    """How the run stands now, and the command that comes next."""
+    from raytune_pipe.cli.run_status import run_status, status_table
+
+    found = run_status(run)
+    show(status_table(found))
+    show_next(*found.next_words)
+
+
+def _told(event: "Event", progress: "LiveState", trial: str) -> Iterator[str]:
+    """What an event says of one trial, a line each."""
+    from raytune_pipe.cli.live import words
+
+    if event["event"] == "decision":
+        for decision in event["decisions"]:
+            if trial in (decision["trial"], decision["donor"]):
+                yield _decided(decision)
+    elif event["event"] == "report" and event["trial_id"] == trial:
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in event["metrics"].items())
+        yield f"{trial} report {event['report']}, epoch {event['epoch']:g}: {metrics}"
+    elif event.get("trial_id") == trial:
+        yield from words(event, progress)
+        if event["event"] == "end" and event["error"]:
+            yield event["error"].rstrip()
+
+
+def _decided(decision: "DecisionRecord") -> str:
+    from raytune_pipe.cli.live import copied
+
+    if decision["action"] == "exploit":
+        return copied(decision)
+    verb = {"go_on": "goes on", "stop": "is stopped", "wait": "waits"}[decision["action"]]
+    rung = "" if decision["rung"] is None else f" at rung {decision['rung']:g}"
+    cutoff = "" if decision["cutoff"] is None else f" (cutoff {decision['cutoff']:.4g})"
+    return f"{decision['trial']} {verb}{rung}{cutoff}"
+
+
+def _clock(seconds: float) -> str:
+    """A time as this machine's clock shows it."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", timespec="seconds")
+
+
+def _printable(text: str) -> str:
+    """The text without characters that would steer a terminal: it may come from a trial's code."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)

@@ -1,0 +1,119 @@
+"""Following and ending a run from any process that sees its folder."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from raytune_pipe.base import NameTakenError, ResultsError
+from raytune_pipe.results.events import Event
+from raytune_pipe.results.files import storage_errors
+from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.lock import LOCK, describe_holder, is_held
+
+STOP = ".stop"
+"""The file that asks the process which runs a folder to end."""
+POLL_S = 0.25
+"""Seconds between two looks at a run."""
+KILL_AFTER_S = 10.0
+"""Seconds from SIGTERM to SIGKILL."""
+
+
+def journal_of(folder: Path) -> Path:
+    """The journal of a run.
+
+    Raises:
+        ResultsError: the folder is not a run's.
+    """
+    journal = folder / JOURNAL
+    if not journal.is_file():
+        raise ResultsError(
+            f"{folder}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
+            "beneath the storage, such as results/NAME"
+        )
+    return journal
+
+
+def follow(folder: Path, poll_s: float = POLL_S) -> Iterator[Event]:
+    """The events of a run from the first on, then each as it comes, until nobody runs it.
+
+    Raises:
+        ResultsError: the folder is not a run's, or its journal is damaged.
+    """
+    events = read_events(journal_of(folder))
+    while True:
+        is_running = is_held(folder)  # asked first: what the process wrote last is then read
+        yield from events
+        if not is_running:
+            return
+        time.sleep(poll_s)
+
+
+def request_stop(folder: Path) -> None:
+    """Ask the process that runs the folder to end as it does on Ctrl-C."""
+    with storage_errors(folder / STOP):
+        (folder / STOP).touch(mode=0o600)
+
+
+def take_stop_request(folder: Path) -> bool:
+    """Whether the run was asked to end; the request is gone then."""
+    try:
+        (folder / STOP).unlink()
+    except OSError:  # nearly always: there is none
+        return False
+    return True
+
+
+def has_ended(folder: Path, within_s: float) -> bool:
+    """Whether nobody runs the folder any more; waits for that as long as is given."""
+    deadline = time.monotonic() + within_s
+    while is_held(folder):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def end_now(folder: Path, kill_after_s: float = KILL_AFTER_S) -> None:
+    """End the process that runs the folder by SIGTERM, and by SIGKILL where that does not help.
+
+    Raises:
+        NameTakenError: the process cannot be ended from here.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not is_held(folder):
+            return
+        with suppress(ProcessLookupError):
+            os.kill(_process_here(folder), number)
+        if has_ended(folder, kill_after_s):
+            return
+
+
+def _process_here(folder: Path) -> int:
+    """The id of the process that holds the run, which runs on this host for this user."""
+    lock = folder / LOCK
+    try:
+        holder = json.loads(lock.read_bytes())
+        if holder["host"] == socket.gethostname() and _has_open(holder["pid"], lock):
+            return int(holder["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise NameTakenError(
+        f"{folder}: to be ended at once, a run must be held by your own process on this host, but "
+        f"it is held by {describe_holder(folder)}; stop it without --now, or do this there"
+    )
+
+
+def _has_open(pid: int, lock: Path) -> bool:
+    """Whether the process has the lock file open: its number may have passed to another one.
+
+    Only Linux tells; elsewhere the number is trusted.
+    """
+    descriptors = Path("/proc") / str(pid) / "fd"
+    if not Path("/proc/self/fd").is_dir():
+        return True
+    return any(entry.exists() and entry.samefile(lock) for entry in descriptors.iterdir())
