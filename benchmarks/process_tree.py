@@ -49,7 +49,7 @@ def measure(command: Sequence[str], env: dict[str, str] | None = None) -> Cost:
 def _alive(ticks: dict[int, int]) -> bool:
     """Note the CPU ticks of all descendants; whether there are any but zombies."""
     alive = False
-    for pid in _descendants(os.getpid()):
+    for pid in descendants(os.getpid()):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
@@ -59,7 +59,8 @@ def _alive(ticks: dict[int, int]) -> bool:
     return alive
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """The process ids of all children of a process, and theirs."""
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
         children = [
@@ -69,4 +70,4 @@ def _descendants(pid: int) -> Iterator[int]:
         return
     for child in map(int, children):
         yield child
-        yield from _descendants(child)
+        yield from descendants(child)
