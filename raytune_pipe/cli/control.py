@@ -68,27 +68,20 @@ def watch(run: Path) -> None:
 @click.option("--trial", metavar="ID", help="All of one trial: reports, decisions, traceback.")
 def logs(run: Path, trial: str | None) -> None:
     """Tell what happened in a run, a line each with its time."""
-    from raytune_pipe.base import ConfigError
-    from raytune_pipe.cli.live import UNFIT, LiveState, words
+    from raytune_pipe.cli.live import UNFIT, LiveState
     from raytune_pipe.results.control import journal_of
     from raytune_pipe.results.journal import read_events
 
     progress = LiveState()
     for event in read_events(journal_of(run)):
         progress.apply(event)
-        told = words(event, progress) if trial is None else _told(event, progress, trial)
-        for line in told:
+        for line in _told(event, progress, trial):
             click.echo(f"{_clock(progress.now)}  {_printable(line)}")
-    if trial is not None and trial not in progress.planned:
-        raise ConfigError(
-            f"--trial: must be a trial of the run, {min(progress.planned, default='none')} to "
-            f"{max(progress.planned, default='none')}, but got {trial}"
-        )
-    unfit = [one for one, status in progress.status.items() if status in UNFIT]
-    if trial is None and unfit:
-        show_next("raytune-pipe", "logs", str(run), "--trial", unfit[0])
-    else:
-        show_next("raytune-pipe", "status", str(run))
+    if trial is not None:
+        _require_planned(trial, progress)
+    unfit = [one for one, status in progress.status.items() if status in UNFIT and trial is None]
+    after = ("logs", str(run), "--trial", unfit[0]) if unfit else ("status", str(run))
+    show_next("raytune-pipe", *after)
 
 
 @click.command()
@@ -103,14 +96,11 @@ def stop(run: Path, now: bool) -> None:
     from raytune_pipe.results.lock import describe_holder, is_held
 
     control.journal_of(run)
-    if not is_held(run):
-        click.echo("nothing to stop: no process runs it", err=True)
-    elif now:
+    if is_held(run):
         click.echo(f"ending {describe_holder(run)}", err=True)
-        control.end_now(run)
+        control.end_now(run) if now else control.request_stop(run)
     else:
-        click.echo(f"asked {describe_holder(run)} to end", err=True)
-        control.request_stop(run)
+        click.echo("nothing to stop: no process runs it", err=True)
     if control.has_ended(run, STOP_PATIENCE_S):
         control.take_stop_request(run)  # it may have ended by itself
         _show_status(run)
@@ -128,11 +118,23 @@ def _show_status(run: Path) -> None:
     show_next(*found.next_words)
 
 
-def _told(event: "Event", progress: "LiveState", trial: str) -> Iterator[str]:
-    """What an event says of one trial, a line each."""
+def _require_planned(trial: str, progress: "LiveState") -> None:
+    from raytune_pipe.base import ConfigError
+
+    if trial not in progress.planned:
+        known = sorted(progress.planned) or ["none"]
+        raise ConfigError(
+            f"--trial: must be a trial of the run, {known[0]} to {known[-1]}, but got {trial}"
+        )
+
+
+def _told(event: "Event", progress: "LiveState", trial: str | None) -> Iterator[str]:
+    """What an event says of the run, or all that it says of one trial; a line each."""
     from raytune_pipe.cli.live import words
 
-    if event["event"] == "decision":
+    if trial is None:
+        yield from words(event, progress)
+    elif event["event"] == "decision":
         for decision in event["decisions"]:
             if trial in (decision["trial"], decision["donor"]):
                 yield _decided(decision)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -15,6 +16,7 @@ from raytune_pipe.results.control import STOP, take_stop_request
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, Journal, read_events
 from raytune_pipe.results.lock import LOCK, take_lock
+from raytune_pipe.tuning.runner import resume
 
 Command = Callable[..., Result]
 
@@ -84,6 +86,15 @@ FINISHED: Event = {
     "error": None,
     "time": 2_000_000_000.0,
 }
+
+
+def decisions(*said: dict[str, Any]) -> Event:
+    """An event of these decisions; what they do not say is null."""
+    unsaid = dict.fromkeys(("rung", "bracket", "cutoff", "donor", "donor_report", "values"), None)
+    records: list[Any] = [
+        {**unsaid, "diverged": False, "checkpoint": None, "changes": [], **one} for one in said
+    ]
+    return {"event": "decision", "trial_id": "00001", "report": 1, "decisions": records}
 
 
 class TestStatus:
@@ -166,12 +177,38 @@ class TestLogs:
         assert lines[3].startswith("2033-05-1")
         assert lines[-1] == f"next: raytune-pipe logs {failed} --trial 00001"
 
+    def test_tells_how_the_run_ended(self, command: Command, begun: Path, tmp_path: Path) -> None:
+        done = written(tmp_path / "done", *read_events(begun / JOURNAL), FINISHED)
+        line, after = command("logs", done).stdout.splitlines()[-2:]
+        assert line.endswith("  small finished")
+        assert after == f"next: raytune-pipe status {done}"
+
     def test_all_of_one_trial(self, command: Command, begun: Path, tmp_path: Path) -> None:
         failed = written(tmp_path / "failed", *read_events(begun / JOURNAL), FAILED)
         shown = command("logs", failed, "--trial", "00001").stdout
         assert "00000" not in shown
         assert "00001 report 1, epoch 1: train_loss" in shown
         assert "Traceback (most recent call last):\n  boom\nValueError: ?[31mno" in shown
+
+    def test_decisions_on_a_trial(self, command: Command, begun: Path, tmp_path: Path) -> None:
+        decided = decisions(
+            {"trial": "00001", "action": "wait", "rung": 1.0},
+            {"trial": "00001", "action": "stop", "rung": 2.0, "cutoff": 0.25},
+            {"trial": "00002", "action": "stop"},
+            {
+                "trial": "00003",
+                "action": "exploit",
+                "donor": "00001",
+                "changes": [("optimizer.lr", "perturb", 0.5, 0.25)],
+            },
+        )
+        run = written(tmp_path / "decided", *read_events(begun / JOURNAL), decided)
+        shown = command("logs", run, "--trial", "00001").stdout.splitlines()
+        assert [line.split("  ")[1] for line in shown[-4:-1]] == [
+            "00001 waits at rung 1",
+            "00001 is stopped at rung 2 (cutoff 0.25)",
+            "00003 copies 00001: optimizer.lr 0.5 -> 0.25",
+        ]
 
     def test_a_trial_that_is_not_there(self, command: Command, begun: Path) -> None:
         result = command("logs", begun, "--trial", "7")
@@ -196,6 +233,14 @@ class TestStop:
         assert result.stdout == f"next: raytune-pipe stop {begun} --now\n"
         assert take_stop_request(begun)
 
+    def test_a_request_that_came_too_late_does_not_end_the_resume(
+        self, run: Path, tmp_path: Path
+    ) -> None:
+        left = written(tmp_path / "left", *read_events(run / JOURNAL))  # all trials have ended
+        (left / STOP).touch()
+        assert resume(left).state == "finished"
+        assert not (left / STOP).exists()
+
     @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"pid": 1}, {"pid": "no"}])
     def test_now_spares_any_other_process(
         self, command: Command, begun: Path, change: dict[str, object]
@@ -207,6 +252,11 @@ class TestStop:
             assert result.exit_code == 4
             assert "stop it without --now" in result.stderr
             assert process.poll() is None
+
+
+def test_help_names_them(command: Command) -> None:
+    shown = command("--help").stdout
+    assert all(f"\n  {name} " in shown for name in ("status", "watch", "logs", "stop"))
 
 
 @pytest.mark.slow
@@ -234,13 +284,13 @@ def test_stop_ends_a_launch_as_ctrl_c_does(command: Command, file: Path, tmp_pat
         text=True,
     )
     run = tmp_path / "long"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not ((run / JOURNAL).exists() and b'"event":"report"' in (run / JOURNAL).read_bytes()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert "running" in command("status", run).stdout
     result = command("stop", run)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert "interrupted (SIGINT)" in result.stdout
     assert result.stdout.endswith(f"next: raytune-pipe resume {run}\n")
