@@ -24,22 +24,26 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise ResultsError(f"{path}: the file must be accessible, but got: {reason}") from error
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> str:
     """Replace a file as a whole: readers see the old one or the new one, also after a crash.
 
-    ``write`` fills a temporary file whose leading dot hides it from readers of the folder.
+    ``write`` fills a temporary file whose leading dot hides it from readers of the folder. Returns
+    the SHA-256 (hex) of what it wrote.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage_errors(path):
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("w+b") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             temporary.replace(path)
             flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+    return digest
 
 
 def digest_of(path: Path) -> str | None:

@@ -92,7 +92,7 @@ def _read_table(file: Path) -> pa.Table:
         ) from error
     if version is None:
         raise ResultsError(f"{file}: must be a table of raytune-pipe, but its metadata is not")
-    _require_known(version, file)
+    require_known_version(version, file)
     return table
 
 
@@ -117,12 +117,13 @@ def _rebuild(folder: Path) -> Tables:
     fold, events = TableFold(), read_events(journal)
     for event in events:
         if event["event"] == "experiment":
-            _require_known(event["schema_version"], journal)
+            require_known_version(event["schema_version"], journal)
         fold.add(event)
     return fold.tables(events.offset)
 
 
-def _require_known(version: int, file: Path) -> None:
+def require_known_version(version: int, file: Path) -> None:
+    """Raise `ResultsError` where a file is of a schema version that this package cannot know."""
     if version > SCHEMA_VERSION:
         raise ResultsError(
             f"{file}: must be of schema version {SCHEMA_VERSION} at most, but got {version}; "

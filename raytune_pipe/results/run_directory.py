@@ -1,6 +1,6 @@
 """The folder of one run: a name that is taken once, the journal, and what is derived from it."""
 
-import hashlib
+import json
 import os
 import re
 import shlex
@@ -12,14 +12,15 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Literal, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
 from raytune_pipe.results.checkpoints import CheckpointFold
-from raytune_pipe.results.events import Event, FileEvent
+from raytune_pipe.results.checksums import read_checked, read_checksums, write_checksums
+from raytune_pipe.results.events import Event, FileEvent, FinishEvent
 from raytune_pipe.results.files import flush_folder, storage_errors, write_atomically
 from raytune_pipe.results.journal import JOURNAL, Journal, read_events
 from raytune_pipe.results.lock import take_lock
@@ -33,6 +34,16 @@ CHECKPOINTS = "checkpoints"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+class RunStatus(NamedTuple):
+    """What a run's status says that follows from its journal."""
+
+    state: str
+    trials: dict[str, int]
+    """Their number by status."""
+    journal_bytes: int
+    """The length of the journal that it was told from."""
+
+
 class RunDirectory:
     """The one writer of a run's folder, from `claim` to `close`."""
 
@@ -44,7 +55,9 @@ class RunDirectory:
         self._lock = lock
         self._tables = TableFold()
         self._stored = CheckpointFold()
+        self._finish: FinishEvent | None = None
         self._published = 0
+        self._digests = read_checksums(path)
         self.journal = journal(path / JOURNAL, self._note)
         """What is appended here is on disk when the append returns."""
 
@@ -84,16 +97,13 @@ class RunDirectory:
 
         Raises:
             NameTakenError: a process still holds it.
-            ResultsError: there is no run, or its journal is damaged.
+            ResultsError: there is no run, or its journal is damaged or has lost its end.
         """
         path = path.absolute()
-        if not (path / JOURNAL).is_file():
-            raise ResultsError(
-                f"{path}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
-                "beneath the storage, such as results/NAME"
-            )
+        require_journal(path)
         lock = take_lock(path)
         try:
+            _require_whole_journal(path)
             with storage_errors(path):
                 (path / CHECKPOINTS).mkdir(mode=0o700, exist_ok=True)
             return cls(path, lock, Journal.open)
@@ -102,6 +112,10 @@ class RunDirectory:
             raise
 
     def _note(self, event: Event) -> None:
+        if event["event"] == "finish":
+            self._finish = event
+        elif event["event"] == "resume":
+            self._finish = None
         self._stored.add(event)
         self._tables.add(event)
 
@@ -115,8 +129,7 @@ class RunDirectory:
     def write_file(self, name: str, text: str) -> None:
         """Write a file of the run as a whole; its hash goes into the journal."""
         data = text.encode()
-        write_atomically(self.path / name, lambda file: file.write(data))
-        digest = hashlib.sha256(data).hexdigest()
+        digest = write_atomically(self.path / name, lambda file: file.write(data))
         self.journal.append(FileEvent(event="file", path=name, sha256=digest, bytes=len(data)))
 
     def write_status(
@@ -128,10 +141,12 @@ class RunDirectory:
             "exit_code": exit_code,
             "trials": self._tables.counts(),
             "error": error,
+            "journal_bytes": self.journal.offset,
             "updated": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         }
         data = (to_json(status) + "\n").encode()
-        write_atomically(self.path / STATUS, lambda file: file.write(data))
+        self._digests[STATUS] = write_atomically(self.path / STATUS, lambda file: file.write(data))
+        write_checksums(self.path, self._digests)
 
     def publish(self) -> None:
         """Bring the Parquet tables and the status of a running run up to the journal.
@@ -145,9 +160,19 @@ class RunDirectory:
         if self._tables.experiment is None or number == self._published:
             return
         for name, table in self._tables.tables(self.journal.offset)._asdict().items():
-            write_atomically(self.path / f"{name}.parquet", partial(_write_parquet, table))
+            file = f"{name}.parquet"
+            self._digests[file] = write_atomically(self.path / file, partial(_write_parquet, table))
         self.write_status("running")
         self._published = number
+
+    def rebuild(self) -> None:
+        """Write the tables and the status anew, as the journal tells of a run that was left."""
+        self.publish()
+        if self._finish is None:
+            self.write_status("interrupted")
+        else:
+            end = self._finish
+            self.write_status(end["state"], exit_code=end["exit_code"], error=end["error"])
 
     def collect_garbage(self, keep: Collection[str] = ()) -> None:
         """Delete the checkpoints that nothing refers to any more, see `checkpoints.unneeded`.
@@ -182,6 +207,40 @@ class RunDirectory:
         self.close()
 
 
+def read_status(path: Path) -> RunStatus | None:
+    """What ``status.json`` says; None unless it is as its checksum says, and ours."""
+    data = read_checked(path, STATUS)
+    try:
+        status = json.loads(data or b"")
+        return RunStatus(status["state"], status["trials"], int(status["journal_bytes"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def require_journal(path: Path) -> None:
+    """Raise `ResultsError` unless the folder is a run's, with a journal in it."""
+    if not (path / JOURNAL).is_file():
+        raise ResultsError(
+            f"{path}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
+            "beneath the storage, such as results/NAME"
+        )
+
+
+def _require_whole_journal(path: Path) -> None:
+    """Raise `ResultsError` where the journal is shorter than when the status was written.
+
+    Going on would replace tables that hold what it has lost.
+    """
+    status = read_status(path)
+    found = (path / JOURNAL).stat().st_size
+    if status and found < status.journal_bytes:
+        raise ResultsError(
+            f"{path / JOURNAL}: must have the {status.journal_bytes:,} bytes it once had, but "
+            f"has {found:,}: its end is lost, though the tables hold what it told; "
+            "restore it from a copy"
+        )
+
+
 def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
     pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
@@ -199,7 +258,7 @@ def _make_folder(storage: Path, name: str, new: bool) -> Path:
                 number += 1
         if not new:
             raise NameTakenError(
-                f"{path}: the name must be free, but it is taken; choose another one: --name NAME, "
-                f"or take the next free one: --new, or look at that run: raytune-pipe analyze "
-                f"{shlex.quote(str(path))}"
+                f"{path}: the name must be free, but it is taken; go on with that run: "
+                f"raytune-pipe resume {shlex.quote(str(path))}, or choose another name: --name "
+                "NAME, or take the next free one: --new"
             )

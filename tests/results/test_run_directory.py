@@ -47,7 +47,7 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
     with pytest.raises(NameTakenError) as caught:
         RunDirectory.claim(tmp_path, "run")
     assert caught.value.exit_code == 4
-    for way_on in (f"raytune-pipe analyze {tmp_path}/run", "--name", "--new"):
+    for way_on in (f"raytune-pipe resume {tmp_path}/run", "--name", "--new"):
         assert way_on in str(caught.value)
     assert contents(tmp_path) == before
 
@@ -146,6 +146,7 @@ def test_the_status_counts_the_trials(tmp_path: Path, small_run: list[Event]) ->
         "state": "failed",
         "exit_code": 3,
         "error": "too few trials",
+        "journal_bytes": (run.path / "journal.jsonl").stat().st_size,
         "trials": {"running": 1, "completed": 1, "diverged": 1, "not_started": 1},
     }
 
@@ -167,7 +168,7 @@ def test_pandas_reads_the_tables_of_a_run_that_goes_on(
     assert trials.attrs["experiment"]["name"] == "small"
     assert list(trials["status"]) == ["running", "completed", "diverged"]
     assert {path.name for path in run.path.iterdir()} == {
-        *(".lock", "journal.jsonl", "checkpoints", "status.json"),
+        *(".lock", "journal.jsonl", "checkpoints", "status.json", "SHA256SUMS"),
         *("trials.parquet", "reports.parquet", "lineage.parquet"),
     }
 

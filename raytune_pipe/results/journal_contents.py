@@ -1,0 +1,69 @@
+"""What a journal says that the other files of its run must be."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from raytune_pipe.base import ResultsError
+from raytune_pipe.results.checkpoints import CheckpointFold
+from raytune_pipe.results.events import Event, FinishEvent
+from raytune_pipe.results.journal import read_events
+from raytune_pipe.results.reading import require_known_version
+from raytune_pipe.results.tables import TableFold, Tables
+
+
+@dataclass
+class JournalContents:
+    """All of a journal that other files can be checked against, as far as it can be read."""
+
+    keep: Collection[int]
+    """After how many events to keep the tables as they then stood."""
+    tables: dict[int, Tables] = field(default_factory=dict)
+    """Those, by number of events."""
+    fold: TableFold = field(default_factory=TableFold)
+    files: dict[str, str] = field(default_factory=dict)
+    """The SHA-256 of each file that has an event of its own, by path."""
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    """The SHA-256 of each checkpoint, by path; one that was made again after a crash is newer."""
+    finish: FinishEvent | None = None
+    """How the run ended; None where it did not, or was gone on with."""
+    bytes: int = 0
+    """Where its last whole event ends."""
+    torn_bytes: int = 0
+    damage: str | None = None
+    """Why it cannot be read on from there."""
+    _stored: CheckpointFold = field(default_factory=CheckpointFold)
+
+    @classmethod
+    def read(cls, journal: Path, keep: Collection[int]) -> Self:
+        """Read a journal to its end, or to where it is damaged."""
+        contents, events = cls(keep), read_events(journal)
+        try:
+            for event in events:
+                if event["event"] == "experiment":
+                    require_known_version(event["schema_version"], journal)
+                contents._add(event, events.offset)
+        except ResultsError as error:
+            contents.damage = str(error).removeprefix(f"{journal}: ")
+        contents.torn_bytes = events.torn_bytes
+        return contents
+
+    def needed_checkpoints(self) -> set[str]:
+        """The paths of those that the collector never deletes as things stand."""
+        return set(self.checkpoints) - set(self._stored.unneeded())
+
+    def _add(self, event: Event, offset: int) -> None:
+        self.fold.add(event)
+        self._stored.add(event)
+        if event["event"] == "file":
+            self.files[event["path"]] = event["sha256"]
+        elif event["event"] == "report" and event["checkpoint"]:
+            self.checkpoints[event["checkpoint"]["path"]] = event["checkpoint"]["sha256"]
+        elif event["event"] == "finish":
+            self.finish = event
+        elif event["event"] == "resume":
+            self.finish = None
+        self.bytes = offset
+        if self.fold.number in self.keep:
+            self.tables[self.fold.number] = self.fold.tables(offset)
