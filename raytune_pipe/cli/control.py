@@ -29,9 +29,12 @@ def status(target: Path, as_json: bool) -> None:
     runs in ./results.
     """
     from raytune_pipe.cli import run_status
+    from raytune_pipe.results.files import storage_errors
     from raytune_pipe.results.journal import JOURNAL
 
-    if (target / JOURNAL).is_file():
+    with storage_errors(target):
+        is_run = (target / JOURNAL).is_file()
+    if is_run:
         found = run_status.run_status(target)
         result, table = found.to_mapping(), run_status.status_table(found)
         after = found.next_words

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from raytune_pipe.base import Value
 from raytune_pipe.results.events import DecisionRecord, Event, ReportEvent, Status
-from raytune_pipe.tuning.runner import Listener
+from raytune_pipe.results.journal import Listener
 
 REFRESH_HZ = 4
 """Drawings of the table per second."""

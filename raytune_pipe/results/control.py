@@ -27,10 +27,12 @@ def journal_of(folder: Path) -> Path:
     """The journal of a run.
 
     Raises:
-        ResultsError: the folder is not a run's.
+        ResultsError: the folder is not a run's, or cannot be read.
     """
     journal = folder / JOURNAL
-    if not journal.is_file():
+    with storage_errors(journal):
+        is_run = journal.is_file()
+    if not is_run:
         raise ResultsError(
             f"{folder}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
             "beneath the storage, such as results/NAME"
