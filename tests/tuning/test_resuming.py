@@ -13,7 +13,7 @@ from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, Journal, read_events
-from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.run_directory import STATUS, RunDirectory
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
@@ -126,6 +126,7 @@ def facts(events: Iterator[Event]) -> dict[Any, Any]:
 def cut_after(whole: Path, lines: int, target: Path) -> Path:
     """A copy of a run whose journal ends after so many events, in the middle of the next."""
     shutil.copytree(whole, target)
+    (target / STATUS).unlink()  # no crash leaves a status that is ahead of its journal
     journal = target / JOURNAL
     kept = journal.read_bytes().splitlines(keepends=True)
     torn = kept[lines][: len(kept[lines]) // 2] if lines < len(kept) else b""
