@@ -6,15 +6,16 @@ if TYPE_CHECKING:
     from raytune_pipe.analysis.importance import rank_importance
     from raytune_pipe.experiment_file import load_experiment
     from raytune_pipe.results.reading import read_results
-    from raytune_pipe.tuning.runner import launch
+    from raytune_pipe.tuning.runner import launch, resume
 
-__all__ = ["launch", "load_experiment", "rank_importance", "read_results"]
+__all__ = ["launch", "load_experiment", "rank_importance", "read_results", "resume"]
 
 _HOMES = {
     "launch": "raytune_pipe.tuning.runner",
     "load_experiment": "raytune_pipe.experiment_file",
     "rank_importance": "raytune_pipe.analysis.importance",
     "read_results": "raytune_pipe.results.reading",
+    "resume": "raytune_pipe.tuning.runner",
 }
 
 

@@ -6,6 +6,7 @@ from raytune_pipe.cli.experiments import plan, schema, validate
 from raytune_pipe.cli.launch import launch
 from raytune_pipe.cli.program import Program
 from raytune_pipe.cli.results import analyze, best
+from raytune_pipe.cli.resume import resume
 from raytune_pipe.cli.train import train
 from raytune_pipe.cli.verify import verify
 
@@ -18,5 +19,5 @@ def main() -> None:
     """Tune the hyperparameters of a PyTorch model, and learn which of them matter."""
 
 
-for command in (validate, plan, train, launch, analyze, best, verify, schema):
+for command in (validate, plan, train, launch, resume, analyze, best, verify, schema):
     main.add_command(command)

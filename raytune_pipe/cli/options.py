@@ -75,22 +75,31 @@ def open_experiment(
 ) -> "Experiment":
     """The experiment of a file, with what the command line and ./pyproject.toml allow it to import.
 
-    Where anything is allowed, the current folder is searched for it first.
-
     Raises:
         ConfigError: the file, an override or ./pyproject.toml is not valid.
     """
     from raytune_pipe.experiment_file import load_experiment
 
+    notes: list[str] = []
+    experiment = load_experiment(file, overrides, allowed_imports(allow_imports), notes)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    return experiment
+
+
+def allowed_imports(allow_imports: Iterable[str]) -> list[str]:
+    """The prefixes that the command line and ./pyproject.toml allow to be imported.
+
+    Where there are any, the current folder is searched for them first.
+
+    Raises:
+        ConfigError: ./pyproject.toml is not valid.
+    """
     allowed = [*allow_imports, *project_imports(Path("pyproject.toml"))]
     folder = str(Path.cwd())
     if allowed and folder not in sys.path:
         sys.path.insert(0, folder)
-    notes: list[str] = []
-    experiment = load_experiment(file, overrides, allowed, notes)
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
-    return experiment
+    return allowed
 
 
 def project_imports(pyproject: Path) -> list[str]:

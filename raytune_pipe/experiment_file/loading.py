@@ -147,6 +147,17 @@ def _replaced(plain: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
     return rest if value is None else {**rest, key: value}
 
 
+def require_allowed_imports(plain: Any, allow_imports: Sequence[str]) -> None:
+    """Check an experiment that comes from somewhere else than its file, such as a journal.
+
+    Raises:
+        ConfigError: it has an imported component that may not be imported.
+    """
+    found = [*_forbidden_imports(plain, tuple(allow_imports))]
+    if found:
+        raise ConfigError("\n".join(f"{each.dotted}: {each.message}" for each in found))
+
+
 def _forbidden_imports(plain: Any, allowed: tuple[str, ...], path: Path = ()) -> Iterator[Problem]:
     """The imported components whose target no allowed prefix covers."""
     if isinstance(plain, list):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.tuning import runner
 
 Command = Callable[..., Result]
@@ -45,7 +47,7 @@ def test_a_name_that_is_taken_is_refused(command: Command, file: Path, run: Path
     journal = (run / "journal.jsonl").read_bytes()
     result = command("launch", file)
     assert result.exit_code == 4
-    assert all(way in result.stderr for way in ("--name", "--new", "raytune-pipe analyze"))
+    assert all(way in result.stderr for way in ("--name", "--new", f"raytune-pipe resume {run}"))
     assert (run / "journal.jsonl").read_bytes() == journal
 
 
@@ -82,27 +84,38 @@ def test_launch_ranks_and_says_what_comes_next(command: Command, file: Path, run
     shutil.rmtree(path)
 
 
-@pytest.mark.parametrize(
-    ("heard", "said"),
-    [
-        ([], "interrupted before any trial began; to run all trials again, under a new name:\n"),
-        (["start"], "interrupted; to run all trials again, under a new name:\n"),
-    ],
-)
+@pytest.mark.parametrize("words", [[], ["--new"]])
+@pytest.mark.parametrize("begun", [True, False])
 def test_ctrl_c_that_does_not_wait_says_how_to_go_on(
-    command: Command, file: Path, monkeypatch: pytest.MonkeyPatch, heard: list[str], said: str
+    command: Command,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    words: list[str],
+    begun: bool,
 ) -> None:
-    def interrupted(*_: object, listener: Callable[[object], None], **__: object) -> None:
-        for event in heard:
-            listener({"event": event, "trial_id": "00000", "time": 0.0})
+    def interrupted(
+        experiment: Experiment, *, new: bool, listener: runner.Listener, **_: object
+    ) -> None:
+        if begun:
+            with RunDirectory.claim(tmp_path, experiment.name, new) as run:
+                runner.prepare(experiment, experiment.plan(), run, listener)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "launch", interrupted)
-    words = ("--set", "trials=2", "--name", "again", "--address", "10.0.0.1:6379")
+    if words:
+        RunDirectory.claim(tmp_path, "again").close()
+    words = ["--set", f"storage={tmp_path}", "--name", "again", "--address", "localhost:1", *words]
     result = command("launch", file, *words)
     assert result.exit_code == 130
-    assert result.stderr.endswith(said)
-    assert result.stdout == f"next: raytune-pipe launch {file} {' '.join(words)} --new\n"
+    if begun:
+        path = tmp_path / ("again-2" if "--new" in words else "again")
+        assert result.stderr.endswith("interrupted; to go on:\n")
+        assert result.stdout == f"next: raytune-pipe resume {path} --address localhost:1\n"
+    else:
+        assert result.stderr.endswith("interrupted before anything was written; to launch again:\n")
+        assert result.stdout == f"next: raytune-pipe launch {file} {' '.join(words)}\n"
 
 
 @pytest.mark.slow
@@ -131,5 +144,5 @@ def test_a_launch_interrupted_before_any_trial_says_how_to_go_on(
     process.send_signal(sent)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 128 + sent, stderr
-    assert "interrupted before any trial began; to run all trials again" in stderr
-    assert stdout == f"next: raytune-pipe launch {file} {' '.join(words)} --new\n"
+    assert "interrupted before any trial began; to go on:" in stderr
+    assert stdout == f"next: raytune-pipe resume {tmp_path / 'early'}\n"

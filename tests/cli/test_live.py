@@ -176,6 +176,34 @@ def test_display_shows_a_whole_run(terminal: bool) -> None:
     assert ("3 of 30" in text) is terminal
 
 
+RESUMED: list[Event] = [
+    *RUN,
+    {"event": "finish", "state": "interrupted", "exit_code": 130, "error": "SIGINT", "time": 109.0},
+    {"event": "resume", "package_version": "0.1.0", "time": 1000.0},
+]
+
+
+def test_a_run_that_is_gone_on_with_counts_its_time_anew_and_no_epoch_twice() -> None:
+    again = [report("00000", 2, 0.7, 1001.0), report("00000", 3, 0.7, 1002.0)]
+    state = state_after([*RESUMED, *again, report("00000", 4, 0.7, 1004.0)])
+    assert (state.counts, state.trained.total()) == (state_after(RUN).counts, 5)
+    assert state.seconds_left == (1004.0 - 1001.0) / 1 * (30 - 5 - 9)
+    assert "5 of 30, 4 s so far" in drawn(state)
+    assert (
+        line(RESUMED[-1], state_after(RESUMED))
+        == "     0.0 s  small is gone on with after 3 epochs"
+    )
+
+
+def test_display_shows_what_recorded_events_have_come_to_and_not_the_events() -> None:
+    console = Console(file=io.StringIO(), record=True, width=80)
+    with display(console, recorded=RESUMED) as listener:
+        listener(report("00000", 3, 0.95, 1001.0))
+        listener(end("00000", "completed", 1002.0))
+    text = console.export_text().rstrip()
+    assert text == "     2.0 s  00000 completed (budget); val_accuracy 0.95, epoch 3"
+
+
 @given(st.permutations(RUN[4:]))
 def test_events_in_any_order_give_counts_that_add_up(events: list[Event]) -> None:
     state = state_after([*RUN[:4], *events])

@@ -67,7 +67,9 @@ def test_every_error_class_has_an_exit_code_of_its_own_meaning() -> None:
     assert all(1 <= code <= 6 for code in codes.values())
 
 
-@pytest.mark.parametrize("words", [["--help"], ["launch", "--help"], ["best", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["launch", "--help"], ["resume", "--help"], ["best", "--help"]]
+)
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys, atexit; atexit.register(lambda: print('LOADED', *sys.modules));"
@@ -95,5 +97,5 @@ def test_help_answers_at_once() -> None:
 def test_help_names_every_command() -> None:
     script = Path(sys.executable).parent / "raytune-pipe"
     shown = subprocess.run([script, "--help"], capture_output=True, text=True, check=True).stdout
-    for command in ("launch", "validate", "plan", "train", "analyze", "best", "schema"):
+    for command in ("launch", "resume", "validate", "plan", "train", "analyze", "best", "schema"):
         assert f"\n  {command} " in shown

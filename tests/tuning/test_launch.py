@@ -171,9 +171,10 @@ def test_a_signal_publishes_and_says_how_to_go_on(tmp_path: Path, sent: signal.S
     os.kill(process.pid, sent)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + sent
-    assert "to run all trials again" in stderr
-    assert stdout.splitlines()[-1].startswith("next: raytune-pipe launch")
-    results = read_results(tmp_path / "results" / "run")
+    assert "interrupted; to go on:" in stderr
+    run = tmp_path / "results" / "run"
+    assert stdout.splitlines()[-1] == f"next: raytune-pipe resume {run}"
+    results = read_results(run)
     assert "interrupted" in set(results.trials["status"])
     assert len(results.reports) > 0
 

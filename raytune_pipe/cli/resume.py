@@ -1,0 +1,134 @@
+"""The command that goes on with a run which was interrupted or killed."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raytune_pipe.cli.options import (
+    allowed_imports,
+    given,
+    import_words,
+    imports_option,
+    json_option,
+    run_argument,
+)
+from raytune_pipe.cli.program import INTERRUPTED
+from raytune_pipe.cli.running import Ending, address_option, analyze_option, follow
+
+if TYPE_CHECKING:
+    from raytune_pipe.experiment import Experiment
+    from raytune_pipe.results.events import ExperimentEvent
+
+NAMES_OF_THE_FOLDER = ("name", "storage")
+"""Fields that may differ: they say where the run lies, and it was found."""
+
+
+@click.command()
+@run_argument
+@address_option
+@analyze_option
+@imports_option
+@json_option
+@click.pass_context
+def resume(
+    ctx: click.Context,
+    run: Path,
+    address: str | None,
+    analyze: bool,
+    allow_imports: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Go on with a run that was interrupted or killed.
+
+    Finished trials are kept, the others go on from their last checkpoint. A finished run is left as
+    it is.
+    """
+    words = import_words(allow_imports)
+    ending = Ending(
+        analyze=analyze,
+        as_json=as_json,
+        alone=[str(run / "experiment.yaml"), *words],
+        options=[*given("--address", address), *words],
+    )
+    ctx.exit(go_on(run, address, allow_imports, ending))
+
+
+def go_on(run: Path, address: str | None, allow_imports: tuple[str, ...], ending: Ending) -> int:
+    """Go on with a run to its end, or to a signal; the exit code.
+
+    Raises:
+        ConfigError: it imports what is not allowed.
+        NameTakenError, ResultsError, ClusterError: as `runner.resume` does.
+    """
+    from raytune_pipe.experiment_file import require_allowed_imports
+    from raytune_pipe.results.journal import JOURNAL, read_events
+    from raytune_pipe.tuning import runner
+
+    begun = first_event(run)
+    if begun:
+        require_allowed_imports(begun["experiment"], allowed_imports(allow_imports))
+    outcome, heard = follow(
+        lambda listener: runner.resume(run, address=address, listener=listener),
+        recorded=read_events(run / JOURNAL) if begun else (),
+    )
+    if outcome is None:
+        ending.show_interrupted(str(run))
+        return INTERRUPTED
+    if not heard:
+        click.echo("nothing to do: finished", err=True)
+    ending.show(outcome)
+    return outcome.exit_code
+
+
+def first_event(run: Path) -> "ExperimentEvent | None":
+    """The event that a run's journal begins with; None where there is none.
+
+    Raises:
+        ResultsError: the journal is damaged.
+    """
+    from raytune_pipe.results.journal import JOURNAL, read_events
+
+    journal = run / JOURNAL
+    first = next(iter(read_events(journal)), None) if journal.is_file() else None
+    return first if first and first["event"] == "experiment" else None
+
+
+def require_same(experiment: "Experiment", run: Path) -> None:
+    """Refuse to go on with a run by a file that tells of another experiment.
+
+    Raises:
+        ConfigError: something differs; names the path, what is recorded and what the file has.
+    """
+    from raytune_pipe.base import ConfigError
+
+    begun = first_event(run)
+    changes = list(_changes(begun["experiment"], experiment.resolved())) if begun else []
+    if changes:
+        raise ConfigError(
+            f"{run}: the file must be as it was launched, but differs (recorded -> file):\n  "
+            + "\n  ".join(changes)
+            + f"\ngo on as launched: raytune-pipe resume {shlex.quote(str(run))}, or launch what "
+            "the file says now under another name: --name NAME, or --new"
+        )
+
+
+def _changes(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each path whose value differs."""
+    before, after = dict(_flat(recorded)), dict(_flat(asked))
+    for path in dict.fromkeys([*before, *after]):
+        old, new = before.get(path, "nothing"), after.get(path, "nothing")
+        if old != new and path not in NAMES_OF_THE_FOLDER:
+            yield f"{path}: {old} -> {new}"
+
+
+def _flat(plain: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value under its dotted path; an empty mapping is a value too."""
+    for name, value in plain.items():
+        path = f"{above}{name}"
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{path}.")
+        else:
+            yield path, value

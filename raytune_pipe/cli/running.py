@@ -1,0 +1,117 @@
+"""What launch and resume share: the run as it goes, its results, the command that comes next."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raytune_pipe.cli.output import console, show, show_json, show_next
+
+if TYPE_CHECKING:
+    from raytune_pipe.results.events import Event
+    from raytune_pipe.results.reading import Results
+    from raytune_pipe.tuning.runner import Listener, Outcome
+
+address_option = click.option(
+    "--address",
+    help="A running Ray cluster: auto, or HOST:PORT; without it, this machine alone is used.",
+)
+analyze_option = click.option(
+    "--analyze", is_flag=True, help="Rank the hyperparameters at the end."
+)
+
+
+def follow(
+    start: Callable[["Listener"], "Outcome"], recorded: Iterable["Event"] = ()
+) -> tuple["Outcome | None", "Event | None"]:
+    """How a run ended, None if Ctrl-C ended it at once; and the first event it wrote, if any.
+
+    Shows the run on stderr while it goes, on top of the events recorded before.
+    """
+    from raytune_pipe.cli.live import display
+
+    first: Event | None = None
+    # Ray prints on stdout, in threads of its own too; there the result must stand alone.
+    with redirect_stdout(sys.stderr), display(console(stderr=True), recorded) as show_event:
+
+        def hear(event: "Event") -> None:
+            nonlocal first
+            first = first or event
+            show_event(event)
+
+        try:
+            return start(hear), first
+        except KeyboardInterrupt:
+            return None, first
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is shown at the end of a run, and what it offers to do next."""
+
+    analyze: bool
+    as_json: bool
+    alone: Sequence[str]
+    """The words that name the experiment to `train`."""
+    options: Sequence[str]
+    """The words that `resume` needs beside the folder."""
+
+    def show(self, outcome: "Outcome") -> None:
+        """Show what the run has come to, and the command that comes next."""
+        from raytune_pipe.results.reading import read_results
+
+        results = read_results(outcome.path)
+        begun = not results.trials.empty
+        if begun or self.as_json:
+            self._show_results(results, outcome)
+        if outcome.state == "interrupted":
+            self.show_interrupted(str(outcome.path), begun=begun)
+        elif outcome.exit_code:
+            click.echo("no trial can be used; to see one alone:", err=True)
+            show_next("raytune-pipe", "train", *self.alone, as_json=self.as_json)
+        else:
+            after = "best" if self.analyze else "analyze"
+            show_next("raytune-pipe", after, str(outcome.path), as_json=self.as_json)
+
+    def show_interrupted(self, path: str, *, begun: bool = True) -> None:
+        """Say how to go on with a run that was interrupted."""
+        when = "" if begun else " before any trial began"
+        click.echo(f"interrupted{when}; to go on:", err=True)
+        show_next("raytune-pipe", "resume", path, *self.options, as_json=self.as_json)
+
+    def _show_results(self, results: "Results", outcome: "Outcome") -> None:
+        """The run as its folder tells it, its ranking too if asked for."""
+        from raytune_pipe.analysis.importance import rank_importance
+        from raytune_pipe.report.importance_table import importance_table
+        from raytune_pipe.report.results_table import results_table
+
+        importance = rank_importance(results) if self.analyze else None
+        if self.as_json:
+            show_json(
+                {
+                    "path": str(outcome.path),
+                    "state": outcome.state,
+                    "exit_code": outcome.exit_code,
+                    "trials": results.trials["status"].value_counts().to_dict(),
+                    "best": _best(results),
+                    "importance": importance and importance.to_mapping(),
+                }
+            )
+            return
+        show(results_table(results), f"results: {outcome.path}")
+        if importance:
+            show("", importance_table(importance))
+
+
+def _best(results: "Results") -> dict[str, Any] | None:
+    """The best trial as plain values; None where no trial can be used."""
+    from raytune_pipe.analysis.best import best_trial
+    from raytune_pipe.base import TooFewTrialsError
+
+    try:
+        return best_trial(results).to_mapping()
+    except TooFewTrialsError:
+        return None
