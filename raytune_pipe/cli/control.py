@@ -55,7 +55,8 @@ def watch(run: Path) -> None:
     From any shell that sees its folder.
     """
     from raytune_pipe.cli.live import display
-    from raytune_pipe.results.control import follow, journal_of
+    from raytune_pipe.results.control import follow
+    from raytune_pipe.results.journal import journal_of
     from raytune_pipe.results.lock import is_held
 
     journal_of(run)
@@ -72,8 +73,7 @@ def watch(run: Path) -> None:
 def logs(run: Path, trial: str | None) -> None:
     """Tell what happened in a run, a line each with its time."""
     from raytune_pipe.cli.live import UNFIT, LiveState
-    from raytune_pipe.results.control import journal_of
-    from raytune_pipe.results.journal import read_events
+    from raytune_pipe.results.journal import journal_of, read_events
 
     progress = LiveState()
     for event in read_events(journal_of(run)):
@@ -96,9 +96,10 @@ def stop(run: Path, now: bool) -> None:
     As Ctrl-C there: what was found until then is published.
     """
     from raytune_pipe.results import control
+    from raytune_pipe.results.journal import journal_of
     from raytune_pipe.results.lock import describe_holder, is_held
 
-    control.journal_of(run)
+    journal_of(run)
     if is_held(run):
         click.echo(f"ending {describe_holder(run)}", err=True)
         control.end_now(run) if now else control.request_stop(run)

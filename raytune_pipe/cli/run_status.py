@@ -12,9 +12,8 @@ from rich.table import Table
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.cli.live import LiveState, duration, rows
-from raytune_pipe.results.control import journal_of
 from raytune_pipe.results.events import Event
-from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.journal import JOURNAL, journal_of, read_events
 from raytune_pipe.results.lock import describe_holder, is_held
 
 State = Literal["running", "finished", "interrupted", "failed", "killed", "damaged"]

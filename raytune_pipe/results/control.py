@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from raytune_pipe.base import NameTakenError, ResultsError
+from raytune_pipe.base import NameTakenError
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.files import storage_errors
-from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.journal import journal_of, read_events
 from raytune_pipe.results.lock import LOCK, describe_holder, is_held
 
 STOP = ".stop"
@@ -21,23 +21,6 @@ POLL_S = 0.25
 """Seconds between two looks at a run."""
 KILL_AFTER_S = 10.0
 """Seconds from SIGTERM to SIGKILL."""
-
-
-def journal_of(folder: Path) -> Path:
-    """The journal of a run.
-
-    Raises:
-        ResultsError: the folder is not a run's, or cannot be read.
-    """
-    journal = folder / JOURNAL
-    with storage_errors(journal):
-        is_run = journal.is_file()
-    if not is_run:
-        raise ResultsError(
-            f"{folder}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
-            "beneath the storage, such as results/NAME"
-        )
-    return journal
 
 
 def follow(folder: Path, poll_s: float = POLL_S) -> Iterator[Event]:

@@ -74,6 +74,23 @@ class JournalReader:
         return decode(payload)
 
 
+def journal_of(folder: Path) -> Path:
+    """The journal of a run.
+
+    Raises:
+        ResultsError: the folder is not a run's, or cannot be read.
+    """
+    journal = folder / JOURNAL
+    with storage_errors(journal):
+        is_run = journal.is_file()
+    if not is_run:
+        raise ResultsError(
+            f"{folder}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
+            "beneath the storage, such as results/NAME"
+        )
+    return journal
+
+
 def read_events(path: Path) -> JournalReader:
     """The events of a journal, also while it is being written; a torn tail is left out."""
     return JournalReader(path)

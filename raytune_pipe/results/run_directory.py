@@ -22,7 +22,7 @@ from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.checksums import read_checked, read_checksums, write_checksums
 from raytune_pipe.results.events import Event, FileEvent, FinishEvent
 from raytune_pipe.results.files import flush_folder, storage_errors, write_atomically
-from raytune_pipe.results.journal import JOURNAL, Journal, read_events
+from raytune_pipe.results.journal import JOURNAL, Journal, journal_of, read_events
 from raytune_pipe.results.lock import take_lock
 from raytune_pipe.results.tables import TableFold
 
@@ -100,7 +100,7 @@ class RunDirectory:
             ResultsError: there is no run, or its journal is damaged or has lost its end.
         """
         path = path.absolute()
-        require_journal(path)
+        journal_of(path)
         lock = take_lock(path)
         try:
             _require_whole_journal(path)
@@ -215,15 +215,6 @@ def read_status(path: Path) -> RunStatus | None:
         return RunStatus(status["state"], status["trials"], int(status["journal_bytes"]))
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def require_journal(path: Path) -> None:
-    """Raise `ResultsError` unless the folder is a run's, with a journal in it."""
-    if not (path / JOURNAL).is_file():
-        raise ResultsError(
-            f"{path}: must be the folder of a run, but it has no {JOURNAL}; name the folder "
-            "beneath the storage, such as results/NAME"
-        )
 
 
 def _require_whole_journal(path: Path) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from raytune_pipe.results.checksums import CHECKSUMS
 from raytune_pipe.results.files import digest_of
-from raytune_pipe.results.journal import JOURNAL
+from raytune_pipe.results.journal import JOURNAL, journal_of
 from raytune_pipe.results.journal_contents import JournalContents
 from raytune_pipe.results.lock import is_held, take_lock
 from raytune_pipe.results.published import (
@@ -26,7 +26,7 @@ from raytune_pipe.results.published import (
     number_of,
     read_published,
 )
-from raytune_pipe.results.run_directory import STATUS, RunDirectory, RunStatus, require_journal
+from raytune_pipe.results.run_directory import STATUS, RunDirectory, RunStatus
 
 _LOOKS = 5
 """At a run that goes on: what is being replaced under one look is whole under another."""
@@ -80,7 +80,7 @@ def verify_run(path: str | Path) -> Verification:
         ResultsError: the folder is not a run's.
     """
     folder = Path(path)
-    require_journal(folder)
+    journal_of(folder)
     lasting: Collection[Problem] | None = None
     for look in range(_LOOKS):
         running = is_held(folder)
@@ -108,7 +108,7 @@ def repair_run(path: str | Path) -> Verification:
         ResultsError: the folder is not a run's, or cannot be written.
     """
     folder = Path(path)
-    require_journal(folder)
+    journal_of(folder)
     os.close(take_lock(folder))
     found = verify_run(folder)
     if not found.is_repairable:
