@@ -2,6 +2,7 @@
 
 import click
 
+from raytune_pipe.cli.control import logs, status, stop, watch
 from raytune_pipe.cli.experiments import plan, schema, validate
 from raytune_pipe.cli.launch import launch
 from raytune_pipe.cli.program import Program
@@ -20,4 +21,6 @@ def main() -> None:
 
 
 for command in (validate, plan, train, launch, resume, analyze, best, verify, schema):
+    main.add_command(command)
+for command in (status, watch, logs, stop):  # of a run that any process runs
     main.add_command(command)
