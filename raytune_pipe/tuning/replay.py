@@ -12,11 +12,12 @@ class Replay:
     """Recorded events, taken off one by one as the recorder brings them about again.
 
     What is recorded stands, also where the recorder comes to another result; that is a difference.
+    Anomalies are left out: they can stand between any two events, and nothing follows from them.
     Once all is taken off, what the recorder brings about is new: a crash had kept it from the disk.
     """
 
     def __init__(self, recorded: Iterable[Event]) -> None:
-        self._rest = iter(recorded)
+        self._rest = (event for event in recorded if event["event"] != "anomaly")
         self.next: Event | None = next(self._rest, None)
         """The first recorded event that has not been taken off."""
         self.differences: list[str] = []
