@@ -31,7 +31,7 @@ MOMENTS = {
     "at an end": 2,
     "at the plan": 1,
     "at the resume": 1,
-    "at the finish": 2,
+    "at the finish": 12,
     "while a table is written": 2,
     "while a checkpoint is written": 3,
 }
@@ -119,10 +119,12 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def draw_moment(attempt: Attempt, rng: random.Random) -> str:
-    """A moment that can come in this attempt."""
-    impossible = "at the resume" if attempt.known == 0 else "at the plan"
-    moments = {moment: weight for moment, weight in MOMENTS.items() if moment != impossible}
+def draw_moment(attempt: Attempt, rng: random.Random, *, has_decisions: bool, is_last: bool) -> str:
+    """A moment that can come in this attempt; the finish only for the last kill of a run."""
+    impossible = {"at the resume" if attempt.known == 0 else "at the plan"}
+    impossible |= set() if has_decisions else {"at a decision"}
+    impossible |= set() if is_last else {"at the finish"}
+    moments = {name: weight for name, weight in MOMENTS.items() if name not in impossible}
     return rng.choices(list(moments), list(moments.values()))[0]
 
 
@@ -139,7 +141,7 @@ def await_moment(attempt: Attempt, moment: str, rng: random.Random) -> bool:
             lambda: any(attempt.run.glob("checkpoints/*/.*")) and rng.random() > skipped
         )
     kind = moment.rpartition(" ")[2].encode()
-    highest = {b"plan": 1, b"resume": 1, b"finish": 1, b"report": 16}.get(kind, 4)
+    highest = {b"plan": 1, b"resume": 1, b"finish": 1, b"report": 10}.get(kind, 4)
     count = rng.randint(1, highest)
     happened = attempt.wait_until(lambda: attempt.news().count(b'{"event":"%b"' % kind) >= count)
     if happened and moment.startswith("after"):

@@ -102,9 +102,12 @@ class Campaign:
         folder = self._new_folder(scheduler, f"{self.tally.runs}-{scheduler}")
         attempt, at_kills = self._launch(folder), list[bytes]()
         workers_left = worker_kills
-        for _ in range(driver_kills):
+        for left in reversed(range(driver_kills)):
             workers_left -= workers_left > 0 and self._kill_worker(attempt, at_kills)
-            if not self._kill_driver(attempt, at_kills):
+            moment = draw_moment(
+                attempt, self.rng, has_decisions=scheduler != "random", is_last=left == 0
+            )
+            if not self._kill_driver(attempt, moment, at_kills):
                 break
             attempt = self._go_on(folder)
         while workers_left and self._kill_worker(attempt, at_kills):
@@ -161,9 +164,8 @@ class Campaign:
         self.attempts.append(Attempt(command, folder, folder / "run"))
         return self.attempts[-1]
 
-    def _kill_driver(self, attempt: Attempt, at_kills: list[bytes]) -> bool:
+    def _kill_driver(self, attempt: Attempt, moment: str, at_kills: list[bytes]) -> bool:
         """Kill the driver; False if it ended before that moment came."""
-        moment = draw_moment(attempt, self.rng)
         happened = await_moment(attempt, moment, self.rng)
         if not happened and not attempt.has_ended:
             self._note_wrong(attempt.run, f"hangs; waited for: {moment}")
@@ -244,7 +246,7 @@ def show(campaign: Campaign) -> None:
 @click.command()
 @click.option("--minutes", default=12.0, show_default=True, help="Begin no run after so many.")
 @click.option("--runs", default=1000, show_default=True, help="Runs at most.")
-@click.option("--kills", default=8, show_default=True, help="Kills of the driver in a run at most.")
+@click.option("--kills", default=6, show_default=True, help="Kills of the driver in a run at most.")
 @click.option("--seed", default=0, show_default=True)
 def main(minutes: float, runs: int, kills: int, seed: int) -> None:
     """Kill, go on, check, print; exit with 1 if anything was lost, doubled or wrong."""
