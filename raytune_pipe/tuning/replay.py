@@ -7,17 +7,21 @@ from raytune_pipe.base import to_json
 from raytune_pipe.results.events import DecisionRecord, Event
 from raytune_pipe.scheduling.decisions import Change, Checkpoint, Decision, TrialId
 
+INCIDENTS = ("anomaly", "finish", "resume")
+"""Kinds of events that tell of the run as a whole; no trial is other for them."""
+
 
 class Replay:
     """Recorded events, taken off one by one as the recorder brings them about again.
 
     What is recorded stands, also where the recorder comes to another result; that is a difference.
-    Anomalies are left out: they can stand between any two events, and nothing follows from them.
+    Left out is what nothing follows from. It can stand between any two events: a listener fails, or
+    a second Ctrl-C ends the launch between a report and what is decided on it.
     Once all is taken off, what the recorder brings about is new: a crash had kept it from the disk.
     """
 
     def __init__(self, recorded: Iterable[Event]) -> None:
-        self._rest = (event for event in recorded if event["event"] != "anomaly")
+        self._rest = (event for event in recorded if event["event"] not in INCIDENTS)
         self.next: Event | None = next(self._rest, None)
         """The first recorded event that has not been taken off."""
         self.differences: list[str] = []

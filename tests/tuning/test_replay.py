@@ -3,11 +3,28 @@
 from dataclasses import asdict
 from typing import Any, cast
 
-from raytune_pipe.results.events import AnomalyEvent, DecisionEvent, Event, ReportEvent
+import pytest
+
+from raytune_pipe.results.events import (
+    AnomalyEvent,
+    DecisionEvent,
+    Event,
+    FinishEvent,
+    ReportEvent,
+    ResumeEvent,
+)
 from raytune_pipe.scheduling.decisions import Change, Checkpoint, Decision
 from raytune_pipe.tuning.replay import Replay
 
 ANOMALY: AnomalyEvent = {"event": "anomaly", "what": "the listener failed", "time": 1.0}
+FINISH: FinishEvent = {
+    "event": "finish",
+    "state": "interrupted",
+    "exit_code": 130,
+    "error": "KeyboardInterrupt",
+    "time": 1.0,
+}
+RESUME: ResumeEvent = {"event": "resume", "package_version": "0.1.0", "time": 1.0}
 EXPLOIT = Decision(
     "00001",
     "exploit",
@@ -55,11 +72,19 @@ def test_another_score_is_told() -> None:
     assert replay.differences == ["the report of trial 00001 differs from the journal's"]
 
 
-def test_an_anomaly_between_a_report_and_its_decision_changes_nothing() -> None:
-    recorded: list[Event] = [ANOMALY, report(2), ANOMALY, decided(EXPLOIT), ANOMALY]
-    replay = Replay(recorded)
+@pytest.mark.parametrize("incident", [ANOMALY, FINISH, RESUME], ids=lambda each: each["event"])
+def test_an_incident_between_a_report_and_its_decision_changes_nothing(incident: Event) -> None:
+    replay = Replay([incident, report(2), incident, decided(EXPLOIT), incident])
     assert replay.match([report(2)]) == ()
     assert replay.decisions("00001", 2, [EXPLOIT]) == [EXPLOIT]
     assert replay.match([decided(EXPLOIT)]) == ()
     assert replay.next is None
+    assert replay.differences == []
+
+
+def test_a_decision_that_an_interrupt_kept_from_the_disk_is_new() -> None:
+    replay = Replay([report(2), FINISH])
+    assert replay.match([report(2)]) == ()
+    assert replay.decisions("00001", 2, [EXPLOIT]) == [EXPLOIT]
+    assert replay.match([decided(EXPLOIT)]) == [decided(EXPLOIT)]
     assert replay.differences == []
