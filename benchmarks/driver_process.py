@@ -16,8 +16,8 @@ from benchmarks.fault_checks import whole_lines
 from benchmarks.process_tree import descendants
 
 HANGS_AFTER_S = 180.0
-AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-"""Ray's own helpers wait 60 s for a head that is gone; they touch nothing of a run."""
+TRAINING = "ray::TrialActor"
+"""How the command line begins of a process that holds a trial."""
 POLL_S = 0.002
 LOOK_EVERY_S = 0.25
 
@@ -87,17 +87,10 @@ class Attempt:
         """Those of its processes that still run."""
         return [pid for pid in self._started if command_line(pid)]
 
-    def workers_left_over(self) -> list[int]:
-        """Those that still run and are no helpers of Ray's."""
-        return [pid for pid in self.left_over() if not command_line(pid).startswith(AGENTS)]
-
     def workers(self) -> list[int]:
-        """The processes that train."""
-        return [
-            pid
-            for pid in descendants(self.process.pid)
-            if command_line(pid).startswith("ray::TrialActor")
-        ]
+        """Those of its processes that still hold a trial, whether the driver lives or not."""
+        self._look_at_processes()
+        return [pid for pid in self.left_over() if command_line(pid).startswith(TRAINING)]
 
     def kill(self) -> None:
         """Kill the driver."""

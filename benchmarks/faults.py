@@ -58,7 +58,8 @@ NOTHING_PLANNED = ("must begin with an experiment", "must be the folder of a run
 """What resuming says of a run that was killed before it had planned anything."""
 GONE_WITHIN_S = 20.0
 """Seconds after the end of a driver by which none of its workers may be left."""
-AGENTS_GONE_WITHIN_S = 90.0
+ALL_GONE_WITHIN_S = 90.0
+"""And nothing else: Ray's helpers wait 60 s for a head that is gone, but touch nothing of a run."""
 
 
 @dataclass
@@ -210,7 +211,7 @@ class Campaign:
 
     def _await_end_of_workers(self, attempt: Attempt) -> None:
         started = time.monotonic()
-        while left := attempt.workers_left_over():
+        while left := attempt.workers():
             if time.monotonic() - started > GONE_WITHIN_S:
                 self._note_wrong(attempt.run, f"left over: {list(map(command_line, left))}")
                 break
@@ -219,7 +220,7 @@ class Campaign:
 
     def await_end_of_processes(self) -> None:
         """Wait until nothing is left of any attempt."""
-        deadline = time.monotonic() + AGENTS_GONE_WITHIN_S
+        deadline = time.monotonic() + ALL_GONE_WITHIN_S
         for attempt in self.attempts:
             while attempt.left_over() and time.monotonic() < deadline:
                 time.sleep(0.1)
