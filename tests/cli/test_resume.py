@@ -20,6 +20,7 @@ from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.tuning.runner import prepare
 
 Command = Callable[..., Result]
+PROGRAM = [sys.executable, "-m", "raytune_pipe"]
 
 
 @pytest.fixture
@@ -141,43 +142,50 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def send_at_a_report(sent: signal.Signals, journal: Path, *words: str) -> tuple[int, str]:
+    """Run a command until it journals a report, and signal it; its exit code and its stdout.
+
+    None of its processes lives on.
+    """
+    known = journal.read_text().count('"event":"report"') if journal.exists() else 0
+    process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: journal.exists() and journal.read_text().count('"event":"report"') > known)
+    begun = list(descendants(process.pid))
+    process.send_signal(sent)
+    stdout, _ = process.communicate(timeout=60)
+    if sent == signal.SIGKILL:  # Ray's workers then end by themselves, two of its agents do not
+        for pid in filter(lives, begun):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
+    wait_until(lambda: not any(map(lives, begun)))
+    return process.returncode, stdout
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_after_a_kill_every_report_is_there_once(
-    file: Path, tmp_path: Path, sent: signal.Signals
+def test_after_a_kill_and_an_interrupt_every_report_is_there_once(
+    file: Path, tmp_path: Path
 ) -> None:
-    overrides = ["storage=" + str(tmp_path), "trials=4", "epochs=60", "checkpoint_seconds=0.2"]
+    overrides = [f"storage={tmp_path}", "trials=4", "epochs=100", "checkpoint_seconds=0.2"]
     words = [word for override in overrides for word in ("--set", override)]
-    program = [sys.executable, "-m", "raytune_pipe"]
-    process = subprocess.Popen(
-        [*program, "launch", str(file), "--resume", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     run = tmp_path / "small"
     journal = run / JOURNAL
-    wait_until(lambda: journal.exists() and '"event":"report"' in journal.read_text())
-    started = list(descendants(process.pid))
-    process.send_signal(sent)
-    stdout, stderr = process.communicate(timeout=60)
-    if sent == signal.SIGINT:
-        assert process.returncode == 130, stderr
-        assert stdout.endswith(f"next: raytune-pipe resume {run}\n")
-    else:  # Ray's workers then end by themselves, but two of its agents only after minutes
-        for pid in filter(lives, started):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(map(lives, started)))
-    events = list(read_events(journal))
-    assert 0 < sum(event["event"] == "report" for event in events) < 4 * 60
+    killed, _ = send_at_a_report(signal.SIGKILL, journal, "launch", str(file), "--resume", *words)
+    assert killed == -signal.SIGKILL
+    after_kill = list(read_events(journal))
+    interrupted, stdout = send_at_a_report(signal.SIGINT, journal, "resume", str(run))
+    assert interrupted == 130
+    assert stdout.endswith(f"next: raytune-pipe resume {run}\n")
+    after_interrupt = list(read_events(journal))
     done = subprocess.run(
-        [*program, "resume", str(run), "--json"], capture_output=True, text=True, timeout=120
+        [*PROGRAM, "resume", str(run), "--json"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["trials"] == {"completed": 4}
     reports = pd.read_parquet(run / "reports.parquet").sort_values(["trial_id", "report"])
     found = list(zip(reports["trial_id"], reports["report"], strict=True))
-    assert found == [(f"{trial:05d}", report) for trial in range(4) for report in range(1, 61)]
-    assert list(read_events(journal))[: len(events)] == events
+    assert found == [(f"{trial:05d}", report) for trial in range(4) for report in range(1, 101)]
+    events = list(read_events(journal))
+    assert events[: len(after_kill)] == after_kill
+    assert events[: len(after_interrupt)] == after_interrupt
+    assert sum(event["event"] == "resume" for event in events) == 2
