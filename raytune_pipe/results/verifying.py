@@ -114,7 +114,7 @@ def repair_run(path: str | Path) -> Verification:
     if not found.is_repairable:
         return found
     with RunDirectory.reopen(folder) as run:
-        for name in _leftovers(folder):
+        for name in leftovers(folder):
             (folder / name).unlink(missing_ok=True)
         run.rebuild()
     after = verify_run(folder)
@@ -238,12 +238,12 @@ def _hash_problems(
 
 
 def _leftover_problems(folder: Path) -> Iterable[Problem]:
-    for name in _leftovers(folder):
+    for name in leftovers(folder):
         what = "must not be there: left by a process that was killed while it wrote it"
         yield Problem(name, what, repairable=True)
 
 
-def _leftovers(folder: Path) -> list[str]:
+def leftovers(folder: Path) -> list[str]:
     """The temporary files of processes that were killed, relative to the folder."""
     return sorted(
         str(path.relative_to(folder))

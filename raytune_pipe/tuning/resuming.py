@@ -9,8 +9,8 @@ from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import Event, PlanEvent
 from raytune_pipe.results.files import digest_of, storage_errors
 from raytune_pipe.results.journal import JOURNAL, read_events
-from raytune_pipe.results.lock import LOCK
 from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.verifying import leftovers
 from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.replay import Replay, decision_of
@@ -28,7 +28,9 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
     Raises:
         ResultsError: the journal does not begin with an experiment.
     """
-    _clear_away_unfinished_files(run)
+    for name in leftovers(run.path):
+        with storage_errors(run.path / name):
+            (run.path / name).unlink(missing_ok=True)
     replay = Replay(read_events(run.path / JOURNAL))
     experiment = _experiment(run, replay)
     planned = _plan(run, experiment, replay)
@@ -49,15 +51,6 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
         if progress.status == "running":
             _make_ready(recorder, trial_id, progress)
     return recorder
-
-
-def _clear_away_unfinished_files(run: RunDirectory) -> None:
-    """Delete what a process was writing when it was killed, under a hidden name of its own."""
-    for folder in (run.path, *run.checkpoints.iterdir()):
-        for file in folder.glob(".*"):
-            if file.name != LOCK:
-                with storage_errors(file):
-                    file.unlink(missing_ok=True)
 
 
 def _experiment(run: RunDirectory, replay: Replay) -> Experiment:
