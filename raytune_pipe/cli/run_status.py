@@ -20,7 +20,7 @@ State = Literal["running", "finished", "interrupted", "failed", "killed", "damag
 
 
 @dataclass(frozen=True)
-class RunStatus:
+class RunOverview:
     """One run at the moment it was looked at."""
 
     path: Path
@@ -53,7 +53,7 @@ class RunStatus:
         }
 
 
-def run_status(folder: Path) -> RunStatus:
+def run_status(folder: Path) -> RunOverview:
     """How the run in a folder stands.
 
     Raises:
@@ -70,10 +70,10 @@ def run_status(folder: Path) -> RunStatus:
     if state != "running":
         progress.replace_status("running", "interrupted")
     latest = progress.now or journal.stat().st_mtime
-    return RunStatus(folder, state, about, progress, max(0.0, time() - latest))
+    return RunOverview(folder, state, about, progress, max(0.0, time() - latest))
 
 
-def run_statuses(storage: Path) -> list[RunStatus]:
+def run_statuses(storage: Path) -> list[RunOverview]:
     """How all runs in a storage folder stand, the one of the latest event last.
 
     Raises:
@@ -88,12 +88,12 @@ def run_statuses(storage: Path) -> list[RunStatus]:
     return sorted(map(_any_status, folders), key=lambda one: -one.age_s)
 
 
-def _any_status(folder: Path) -> RunStatus:
+def _any_status(folder: Path) -> RunOverview:
     try:
         return run_status(folder)
     except ResultsError as error:
         age_s = max(0.0, time() - folder.stat().st_mtime)
-        return RunStatus(folder, "damaged", str(error), LiveState(), age_s)
+        return RunOverview(folder, "damaged", str(error), LiveState(), age_s)
 
 
 def _state(folder: Path, last: Event | None, was_held: bool) -> tuple[State, str | None]:
@@ -121,7 +121,7 @@ def _said_after(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def status_table(status: RunStatus) -> Table:
+def status_table(status: RunOverview) -> Table:
     """One run: its state, its trials, the best so far, the age of its last event."""
     grid = Table.grid("", "", padding=(0, 2))
     grid.add_row("run", str(status.path))
@@ -132,7 +132,7 @@ def status_table(status: RunStatus) -> Table:
     return grid
 
 
-def statuses_table(statuses: Sequence[RunStatus]) -> Table:
+def statuses_table(statuses: Sequence[RunOverview]) -> Table:
     """A row a run."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("run", "state", "trials", "epochs", "best", "last event"):
@@ -142,7 +142,7 @@ def statuses_table(statuses: Sequence[RunStatus]) -> Table:
     return table
 
 
-def _cells(status: RunStatus) -> Iterator[str]:
+def _cells(status: RunOverview) -> Iterator[str]:
     progress = status.progress
     yield status.path.name
     yield status.state

@@ -158,26 +158,36 @@ def require_allowed_imports(plain: Any, allow_imports: Sequence[str]) -> None:
         raise ConfigError("\n".join(f"{each.dotted}: {each.message}" for each in found))
 
 
-def _forbidden_imports(plain: Any, allowed: tuple[str, ...], path: Path = ()) -> Iterator[Problem]:
-    """The imported components whose target no allowed prefix covers."""
-    if isinstance(plain, list):
-        for index, item in enumerate(plain):
-            yield from _forbidden_imports(item, allowed, (*path, index))
-    if not isinstance(plain, dict):
-        return
-    target = plain.get("target")
-    if plain.get("kind") == "imported" and isinstance(target, str):
+def _forbidden_imports(plain: Any, allowed: tuple[str, ...]) -> Iterator[Problem]:
+    """The import targets, also those that are searched, that no allowed prefix covers."""
+    for path, target in _targets(plain):
         module = target.split(":")[0]
         if not any(f"{module}.".startswith(f"{prefix}.") for prefix in allowed):
             package = module.split(".")[0]
             yield Problem(
-                (*path, "target"),
+                path,
                 f"must come from an allowed package ({', '.join(allowed) or 'none is'}), but got"
                 f" {shown(target)}; allow it by --allow-import {package}, or in pyproject.toml:"
                 f' [tool.raytune-pipe] allow_imports = ["{package}"]',
             )
+
+
+def _targets(plain: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Every text that names what to import, and where: in a component, or as an option of it."""
+    if isinstance(plain, list):
+        for index, item in enumerate(plain):
+            yield from _targets(item, (*path, index))
+    if not isinstance(plain, dict):
+        return
+    if plain.get("kind") == "imported" and isinstance(plain.get("target"), str):
+        yield (*path, "target"), plain["target"]
     for key, value in plain.items():
-        yield from _forbidden_imports(value, allowed, (*path, key))
+        yield from _targets(value, (*path, key))
+        if str(key).endswith(".target") and isinstance(value, dict):
+            options = value.get("options")
+            for index, option in enumerate(options if isinstance(options, list) else []):
+                if isinstance(option, str):
+                    yield (*path, key, "options", index), option
 
 
 def _dotted(path: Path) -> str:

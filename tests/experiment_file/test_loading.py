@@ -273,3 +273,11 @@ def test_loading_imports_neither_torch_nor_ray_nor_pandas(tmp_path: Path) -> Non
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_searched_targets_must_be_allowed_too(tmp_path: Path) -> None:
+    searched = 'model.target: {kind: choice, options: ["my_nets:A", "evil:B"]}'
+    text = IMPORTED.replace("search_space:\n", f"search_space:\n  {searched}\n")
+    assert searched in text
+    (told,) = errors(tmp_path, text, allow=("my_nets",))
+    assert "search_space.model.target.options.1: must come from an allowed package" in told
