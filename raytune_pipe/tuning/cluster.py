@@ -3,10 +3,11 @@
 import itertools
 import logging
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,10 @@ LOCAL_ENVIRONMENT = {
     # Tune's workers have an environment of their own, so those started ahead are never used.
     "RAY_prestart_worker_first_driver": "0",
 }
+
+SCRATCH_FOLDER = Path("/tmp")  # elsewhere the names of Ray's sockets get too long
+SCRATCH = "raytune-pipe-"
+"""What the names of an embedded Ray's folders begin with; the process id comes next."""
 
 ANSWER_WITHIN_S = 10.0
 """Seconds that the head of a running cluster has to accept a connection."""
@@ -120,9 +125,9 @@ def _ray(address: str | None) -> Iterator[None]:
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    # Beneath /tmp, as the names of Ray's sockets get too long elsewhere.
+    _sweep_scratch()
     with tempfile.TemporaryDirectory(
-        prefix="raytune-pipe-", dir="/tmp", ignore_cleanup_errors=True
+        prefix=f"{SCRATCH}{os.getpid()}-", dir=SCRATCH_FOLDER, ignore_cleanup_errors=True
     ) as scratch:
         try:
             if address is None:
@@ -139,6 +144,23 @@ def _ray(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _sweep_scratch() -> None:
+    """Delete what processes of this user that were killed have left."""
+    for folder in SCRATCH_FOLDER.glob(f"{SCRATCH}*-*"):
+        pid = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        with suppress(OSError):
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _require_answer(address: str) -> None:

@@ -1,9 +1,13 @@
+import os
 import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from raytune_pipe.base import ClusterError
 from raytune_pipe.experiment import Resources
+from raytune_pipe.tuning import cluster
 from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
 
 CPUS_ONLY = Cluster(({"CPU": 4.0}, {"CPU": 2.0}))
@@ -52,8 +56,21 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
         pass
 
 
+def test_what_a_killed_process_left_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "SCRATCH_FOLDER", tmp_path)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = [f"raytune-pipe-{dead.pid}-a", f"raytune-pipe-{os.getpid()}-b", "raytune-pipe-c"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    cluster._sweep_scratch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
 def test_workers_are_reached_through_the_ray_that_runs() -> None:
-    with connected(None) as cluster:
-        assert cluster.nodes[0]["CPU"] >= 1
+    with connected(None) as found:
+        assert found.nodes[0]["CPU"] >= 1
