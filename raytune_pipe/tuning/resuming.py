@@ -28,9 +28,6 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
     Raises:
         ResultsError: the journal does not begin with an experiment.
     """
-    for name in leftovers(run.path):
-        with storage_errors(run.path / name):
-            (run.path / name).unlink(missing_ok=True)
     replay = Replay(read_events(run.path / JOURNAL))
     experiment = _experiment(run, replay)
     planned = _plan(run, experiment, replay)
@@ -39,7 +36,10 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
     maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
     recorder = Recorder(experiment, run, maker, listener=listener, replay=replay)
     recorder.add_plan([*planned, *experiment.plan()[len(planned) :]], recorded=len(planned))
+    named: set[str] = set()
     while replay.next:
+        if replay.next["event"] == "report" and replay.next["checkpoint"]:
+            named.add(replay.next["checkpoint"]["path"])
         _feed(recorder, replay, replay.next)
     recorder.replay = None
     recorder.write(
@@ -50,6 +50,7 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
     for trial_id, progress in recorder.trials.items():
         if progress.status == "running":
             _make_ready(recorder, trial_id, progress)
+    _clear_away_unfinished(run, named)
     return recorder
 
 
@@ -100,6 +101,14 @@ def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
         replay.take()
     else:
         replay.take()
+
+
+def _clear_away_unfinished(run: RunDirectory, named: set[str]) -> None:
+    """Delete what a kill left behind: files half written, checkpoints whose report never came."""
+    checkpoints = {str(file.relative_to(run.path)) for file in run.checkpoints.glob("*/[!.]*")}
+    for name in [*leftovers(run.path), *(checkpoints - named)]:
+        with storage_errors(run.path / name):
+            (run.path / name).unlink(missing_ok=True)
 
 
 def _make_ready(recorder: Recorder, trial_id: str, progress: TrialProgress) -> None:

@@ -213,6 +213,19 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path: Path, harm: 
     assert again == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (3, 1), (4, 1), (5, 1), (6, 1)]
 
 
+def test_what_a_kill_left_behind_is_cleared_away(tmp_path: Path) -> None:
+    run = cut_after(whole_run(tmp_path, "pbt"), 20, tmp_path / "cut")
+    left = [".trials.parquet.12.tmp", "checkpoints/00001/.2.pt.12", "checkpoints/00001/77.pt"]
+    for name in [*left, ".stop"]:
+        (run / name).touch()
+    with RunDirectory.reopen(run) as reopened:
+        recorder = recorder_of(reopened, lambda _event: None)
+        assert not any((run / name).exists() for name in left)
+        assert (run / ".stop").exists()  # a request, not a leftover
+        run_to_end(recorder)
+    assert not [each for each in read_events(run / JOURNAL) if each["event"] == "anomaly"]
+
+
 def test_a_folder_that_holds_no_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="must be the folder of a run"):
         RunDirectory.reopen(tmp_path)
