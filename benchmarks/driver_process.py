@@ -44,7 +44,9 @@ class Attempt:
     def __init__(self, command: Sequence[str], folder: Path, run: Path) -> None:
         self.run = run
         self.known = len(whole_lines(run / JOURNAL))
-        """The length of the journal before it was started."""
+        """The length of the journal before it was started, or at the latest kill of a worker."""
+        self.goes_on = self.known > 0
+        """Whether it goes on with a run that has begun."""
         self.output = folder / "output.txt"
         self._started: set[int] = set()
         self._scratch: set[Path] = set()
@@ -114,7 +116,7 @@ def command_line(pid: int) -> str:
 
 def draw_moment(attempt: Attempt, rng: random.Random, *, has_decisions: bool, is_last: bool) -> str:
     """A moment that can come in this attempt; the finish only for the last kill of a run."""
-    impossible = {"at the resume" if attempt.known == 0 else "at the plan"}
+    impossible = {"at the plan" if attempt.goes_on else "at the resume"}
     impossible |= set() if has_decisions else {"at a decision"}
     impossible |= set() if is_last else {"at the finish"}
     moments = {name: weight for name, weight in MOMENTS.items() if name not in impossible}
