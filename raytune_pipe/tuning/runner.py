@@ -24,7 +24,7 @@ from raytune_pipe.results.events import (
     FinishEvent,
 )
 from raytune_pipe.results.journal import JOURNAL, read_events
-from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.run_directory import RunDirectory, read_status
 from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
@@ -113,12 +113,14 @@ def resume(
 
 
 def _finished(path: Path) -> Outcome | None:
-    """How a run ended that is over; None for any other."""
-    journal = path / JOURNAL
-    if not journal.is_file():
+    """How a run ended that is over, tables and all; None for any other."""
+    journal, status = path / JOURNAL, read_status(path)
+    if status is None or status.state != "finished" or not journal.is_file():
         return None
+    if status.journal_bytes != journal.stat().st_size:
+        return None  # killed between the last event and the tables
     (last,) = deque(read_events(journal), maxlen=1) or (None,)
-    if last is None or last["event"] != "finish" or last["state"] != "finished":
+    if last is None or last["event"] != "finish":
         return None
     return Outcome(path.absolute(), "finished", last["exit_code"])
 

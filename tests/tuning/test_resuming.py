@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, Journal, read_events
+from raytune_pipe.results.reading import read_results
 from raytune_pipe.results.run_directory import STATUS, RunDirectory
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
-from raytune_pipe.tuning.runner import prepare
+from raytune_pipe.tuning.runner import prepare, resume
 
 SCHEDULERS: dict[str, dict[str, Any]] = {
     "fifo": {"kind": "fifo"},
@@ -238,3 +240,28 @@ def test_a_journal_without_an_experiment_is_told(tmp_path: Path) -> None:
         pytest.raises(ResultsError, match="ended before anything was planned"),
     ):
         recorder_of(run, lambda _event: None)
+
+
+def test_a_run_killed_before_its_last_tables_is_published(tmp_path: Path) -> None:
+    experiment = experiment_of(SCHEDULERS["fifo"])
+    with RunDirectory.claim(tmp_path, "run") as run:
+        recorder = prepare(experiment, experiment.plan(), run, lambda _event: None)
+        recorder.publish()
+        run_to_end(recorder)
+        finish: Event = {
+            "event": "finish",
+            "state": "finished",
+            "exit_code": 0,
+            "error": None,
+            "time": 0.5,
+        }
+        recorder.write(finish)
+    outcome = resume(tmp_path / "run")
+    assert (outcome.state, outcome.exit_code) == ("finished", 0)
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "finished"
+    table = pq.read_table(tmp_path / "run" / "reports.parquet")
+    assert table.num_rows == len(read_results(tmp_path / "run").reports) > 0
+    before = (tmp_path / "run" / JOURNAL).read_bytes()
+    assert resume(tmp_path / "run") == outcome
+    assert (tmp_path / "run" / JOURNAL).read_bytes() == before
