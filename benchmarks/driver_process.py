@@ -83,7 +83,8 @@ class Attempt:
         """Note what it has started: once the driver has ended, nothing tells."""
         for pid in descendants(self.process.pid):
             self._started.add(pid)
-            self._scratch |= set(map(Path, re.findall(r"/tmp/raytune-pipe-[\w-]+", command_line(pid))))
+            folders = re.findall(r"/tmp/raytune-pipe-[\w-]+", command_line(pid))
+            self._scratch |= {Path(folder) for folder in folders}
 
     def left_over(self) -> list[int]:
         """Those of its processes that still run."""
