@@ -24,6 +24,7 @@ class Assignment:
     """Epochs at which a checkpoint is written, as a decision or the best score may need it."""
     checkpoint_seconds: float
     start_from: Checkpoint | None = None
+    attempt: int = 0
     device: str = "cpu"
     threads: int = 1
 

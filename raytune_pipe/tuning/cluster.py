@@ -35,6 +35,8 @@ LOCAL_ENVIRONMENT = {
     "RAY_memory_monitor_refresh_ms": "0",
     # Keeps a single node on the loopback interface.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Workers whose driver was killed end after this many seconds, not after Ray's 60.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
     # Tune's workers have an environment of their own, so those started ahead are never used.
     "RAY_prestart_worker_first_driver": "0",
 }

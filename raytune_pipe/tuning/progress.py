@@ -43,6 +43,8 @@ class TrialProgress:
     """Whether a worker has trained an epoch of the latest assignment."""
     started_again: bool = False
     """Whether the latest assignment has been given out a second time."""
+    start_due: bool = True
+    """Whether the next worker to take it up begins an attempt, which the journal is told."""
 
     @property
     def has_ended(self) -> bool:

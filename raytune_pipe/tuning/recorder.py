@@ -84,6 +84,7 @@ class Recorder:
             milestones=self._checkpoint_epochs(trial.epochs),
             checkpoint_seconds=self.experiment.checkpoint_seconds,
             start_from=state.start_from,
+            attempt=state.attempt,
             device=self.device,
             threads=max(1, int(self.experiment.resources.cpus)),
         )
@@ -97,9 +98,9 @@ class Recorder:
     def on_start(self, trial_id: str) -> None:
         """Note that a worker has taken the trial up: for the first time, or after another died."""
         state = self.trials[trial_id]
-        if state.status is not None and not state.started_again:
+        if not state.start_due:
             return
-        state.status = "running"
+        state.status, state.start_due = "running", False
         self.write(
             {
                 "event": "start",
@@ -158,7 +159,7 @@ class Recorder:
         state = self.trials[trial_id]
         if state.answered or state.started_again:
             return False
-        state.started_again = True
+        state.started_again = state.start_due = True
         state.attempt += 1
         self.write_anomaly("a worker died before it had trained an epoch", trial_id)
         return True

@@ -93,6 +93,7 @@ def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
     elif event["event"] == "start":
         progress = recorder.trials[event["trial_id"]]
         progress.status, progress.attempt = "running", event["attempt"]
+        progress.start_due = False
         replay.take()
     elif event["event"] == "decision":
         replay.differences.append(f"decisions on trial {event['trial_id']} come out of nothing")
@@ -119,9 +120,9 @@ def _make_ready(recorder: Recorder, trial_id: str, progress: TrialProgress) -> N
         progress.fall_back(progress.saved[-1] if progress.saved else None)
         start = progress.start_from.path if progress.start_from else "nothing"
         recorder.write_anomaly(f"{broken} is gone or damaged: starts from {start}", trial_id)
-    if not progress.waiting:
+    if not progress.waiting or progress.start_report < progress.reports:
         progress.attempt += 1
-        progress.started_again = True
+        progress.start_due = True
 
 
 def _is_whole(run: RunDirectory, progress: TrialProgress) -> bool:

@@ -110,7 +110,9 @@ class Work:
         )
 
     def _save(self, trainer: "Trainer") -> CheckpointReference:
-        relative = Path("checkpoints") / self.assignment.trial_id / f"{self._reports}.pt"
+        # A worker of an earlier attempt may still be writing, as its driver was killed just now.
+        attempt = f"-{self.assignment.attempt}" if self.assignment.attempt else ""
+        relative = Path("checkpoints") / self.assignment.trial_id / f"{self._reports}{attempt}.pt"
         path = Path(self.assignment.directory) / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         digest = trainer.save(path)

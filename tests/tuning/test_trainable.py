@@ -46,6 +46,13 @@ def test_a_checkpoint_also_comes_when_it_has_been_too_long(assignment: Assignmen
     assert Work(replace(assignment, checkpoint_seconds=0.0)).answer().checkpoint is not None
 
 
+def test_another_attempt_writes_files_of_its_own(assignment: Assignment) -> None:
+    work = Work(replace(assignment, attempt=1, checkpoint_seconds=0.0))
+    checkpoint = work.answer().checkpoint
+    assert checkpoint is not None
+    assert checkpoint["path"] == "checkpoints/00007/1-1.pt"
+
+
 def test_another_worker_goes_on_to_the_same_result(assignment: Assignment) -> None:
     whole = Work(assignment)
     at_two, at_four = [whole.answer() for _ in range(4)][1::2]
