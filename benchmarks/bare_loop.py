@@ -70,7 +70,7 @@ class BareLoop:
                 outputs, y.index_select(0, batch), label_smoothing=SMOOTHING
             )
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
             if index == len(batches) - 1:
                 before = [weight.detach().clone() for weight in weights]
                 norm = get_total_norm(

@@ -164,7 +164,7 @@ class TableFold:
             **trial.leaves,
             **self._as_columns(event["values"]),
             **event["metrics"],
-            **{name: event[name] for name in _COPIED},  # type: ignore[literal-required]
+            **{name: event[name] for name in _COPIED},  # type: ignore[literal-required]  # its own keys
             "checkpoint": checkpoint and checkpoint["path"],
             "checkpoint_sha256": checkpoint and checkpoint["sha256"],
             "reported_at": microseconds(event["time"]),
