@@ -25,6 +25,7 @@ from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace, Va
 from raytune_pipe.trial import Trial, leaves
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Objective(Component):
@@ -80,6 +81,25 @@ class Resources(Component):
         return value
 
 
+Retry = Annotated[int, Field(ge=0, le=100)]
+
+
+class Retries(Component):
+    """How often a trial starts again after a failure, from its last checkpoint, by kind of failure.
+
+    The loss of a node or of the cluster is no fault of the trial's and is not counted.
+    """
+
+    exception: Retry = 0
+    """Its code raised or called sys.exit; on the same data it would do so again."""
+    worker_died: Retry = 1
+    """Its process was killed or crashed."""
+    out_of_memory: Retry = 0
+    """It found no memory on the host or the GPU; such a configuration is infeasible."""
+    timed_out: Retry = 0
+    """It made no report within `trial_timeout_s`."""
+
+
 class PlannedTrial(NamedTuple):
     """One trial as it was drawn."""
 
@@ -124,6 +144,14 @@ class Experiment(Component):
     """What one trial is given."""
     checkpoint_seconds: Positive = 60.0
     """Longest time between two checkpoints of a trial, beside those that decisions need."""
+    keep_checkpoints: Annotated[int, Field(ge=2, le=1000)] = 3
+    """Checkpoint files kept of a trial: its best, its latest and those before; donors' besides."""
+    trial_timeout_s: Positive | None = None
+    """Longest time from a trial's start or report to its next report; null is no limit."""
+    retries: Retries = Retries()
+    """How often a trial starts again after a failure."""
+    env_passthrough: tuple[VariableName, ...] = ()
+    """Environment variables that workers on a cluster get, by name; their values are not kept."""
     storage: Annotated[str, Field(min_length=1)] = "results"
     """Folder of the run's folder; relative to the current one."""
 
