@@ -12,6 +12,7 @@ was told that it is on disk. Anything else that does not fit is damage.
 import os
 import re
 from collections.abc import Callable, Iterator
+from errno import ENOENT
 from pathlib import Path
 from typing import NamedTuple, Self
 from zlib import crc32
@@ -19,7 +20,7 @@ from zlib import crc32
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.encoding import decode, encode
 from raytune_pipe.results.events import Event
-from raytune_pipe.results.files import flush_folder, storage_errors
+from raytune_pipe.results.files import flush_folder, storage_errors, write_errors
 
 JOURNAL = "journal.jsonl"
 """Its name in a run directory."""
@@ -137,7 +138,7 @@ class Journal:
     def create(cls, path: Path, listener: Listener | None = None) -> Self:
         """Start a new journal; the file must not exist."""
         journal = cls(path, listener)
-        with storage_errors(path):
+        with write_errors(path, path.parent):
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
             journal._descriptor = os.open(path, flags, 0o600)
             flush_folder(path.parent)
@@ -153,7 +154,7 @@ class Journal:
                 listener(event)
         journal._end = _End(reader.number, reader.offset, reader.checksum)
         journal.cut_bytes = reader.torn_bytes
-        with storage_errors(path):
+        with write_errors(path, path.parent):
             journal._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
             if reader.torn_bytes:
                 os.ftruncate(journal._descriptor, reader.offset)
@@ -172,12 +173,13 @@ class Journal:
             lines.append(_line(payload, checksum))
         data = b"".join(lines)
         try:
-            with storage_errors(self.path):
+            with write_errors(self.path, self.path.parent, len(data)):
                 if self._interrupted:
                     os.ftruncate(self._descriptor, offset)
                 self._interrupted = True
                 _write_all(self._descriptor, data)
                 os.fsync(self._descriptor)
+                self._require_in_place(self._descriptor)
         except ResultsError:
             self.close()
             raise
@@ -186,6 +188,14 @@ class Journal:
         if self._listener:
             for event in events:
                 self._listener(event)
+
+    def _require_in_place(self, descriptor: int) -> None:
+        """Raise `OSError` where the path names this file no more.
+
+        A descriptor outlives its name: what is written to a deleted file is flushed, and gone.
+        """
+        if not os.path.samestat(self.path.stat(), os.fstat(descriptor)):
+            raise FileNotFoundError(ENOENT, "another file is in its place")
 
     def close(self) -> None:
         """Take no more events."""

@@ -21,7 +21,12 @@ from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
 from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.checksums import read_checked, read_checksums, write_checksums
 from raytune_pipe.results.events import Event, FileEvent, FinishEvent
-from raytune_pipe.results.files import flush_folder, storage_errors, write_atomically
+from raytune_pipe.results.files import (
+    flush_folder,
+    storage_errors,
+    write_atomically,
+    write_errors,
+)
 from raytune_pipe.results.journal import JOURNAL, Journal, journal_of, read_events
 from raytune_pipe.results.lock import take_lock
 from raytune_pipe.results.tables import TableFold
@@ -182,7 +187,7 @@ class RunDirectory:
         """
         self._catch_up()
         for name in self._stored.unneeded(keep):
-            with storage_errors(self.path / name):
+            with write_errors(self.path / name, self.path):
                 (self.path / name).unlink(missing_ok=True)
             self._stored.forget(name)
 

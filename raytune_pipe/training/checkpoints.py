@@ -1,16 +1,16 @@
 """Checkpoint files: complete or absent, plain data only, free of hyperparameters."""
 
-import hashlib
-import os
 import pickle
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from raytune_pipe.base import TrialError
+from raytune_pipe.results.files import flush_folder, write_atomically, write_errors
 
 FORMAT = 1
 
@@ -38,24 +38,30 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
-    """Write the file so that it is complete whenever it is there; returns its SHA-256 (hex).
+    """Write ``checkpoints/<trial>/<report>.pt`` of a run; returns its SHA-256 (hex).
 
-    A hidden temporary file is flushed to disk, then renamed.
+    The file is complete and on disk whenever it is there. The folders it lies in are made, but not
+    the run's: one that was moved away must not come up again.
+
+    Raises:
+        ResultsError: it cannot be written; no part of it is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    trial, checkpoints, run = path.parents[:3]
+    with write_errors(path, run):
+        checkpoints.mkdir(mode=0o700, exist_ok=True)
+        trial.mkdir(mode=0o700, exist_ok=True)
+        if all(entry.name.startswith(".") for entry in trial.iterdir()):
+            flush_folder(checkpoints)  # the first one: the trial's folder is new
+    return write_atomically(path, partial(_write, {"format": FORMAT} | vars(checkpoint)), run)
+
+
+def _write(content: dict[str, Any], file: BinaryIO) -> None:
     try:
-        with temporary.open("w+b") as file:
-            torch.save({"format": FORMAT} | vars(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
-    return sha256
+        torch.save(content, file)
+    except RuntimeError as error:  # what its writer makes of a write that failed
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
@@ -105,11 +111,3 @@ def check_fits(checkpoint: Checkpoint, model: nn.Module, optimizer: str) -> None
             f"a checkpoint must be of the trial's own optimizer kind, {optimizer!r}, but got"
             f" {checkpoint.optimizer!r}; train from the start, or keep optimizer.kind"
         )
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from raytune_pipe.base import TrialError, to_json
-from raytune_pipe.results.events import CheckpointReference
+from raytune_pipe.base import ResultsError, TrialError, to_json
+from raytune_pipe.results.control import is_stop_requested
+from raytune_pipe.results.events import CheckpointReference, FailureKind
 from raytune_pipe.results.files import digest_of
 from raytune_pipe.scheduling.decisions import Checkpoint
 from raytune_pipe.trial import Trial
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+from raytune_pipe.tuning.hangs import ended_when_hung
 
 if TYPE_CHECKING:
     from raytune_pipe.training.trainer import EpochReport, Trainer
 
 ASSIGNMENT = "assignment"
 ANSWER = "answer"
+
+
+class CheckpointLost(TrialError):
+    """The file to start from is not the one that was reported: no fault of the trial's."""
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
@@ -54,11 +60,16 @@ class Work:
     def answer(self) -> Answer:
         """Train one epoch; say what came out, or why nothing did."""
         try:
-            return self._train()
+            with ended_when_hung(self.assignment):
+                return self._train()
+        except ResultsError as error:
+            return Answer(failure=Failure("storage", str(error), _traceback(error)))
+        except CheckpointLost as error:
+            return Answer(failure=Failure("checkpoint_lost", str(error), ""))
         except (Exception, SystemExit) as error:
             if self.assignment.device != "cpu" and not _is_out_of_memory(error):
                 raise
-            return Answer(failure=_describe(error))
+            return Answer(failure=_describe(error).shortened())
 
     def _train(self) -> Answer:
         if self._trainer is None:
@@ -91,7 +102,7 @@ class Work:
         path = Path(self.assignment.directory) / checkpoint.path
         digest = digest_of(path)
         if digest != checkpoint.sha256:
-            raise TrialError(
+            raise CheckpointLost(
                 f"{path}: must have the SHA-256 {checkpoint.sha256} that was reported, "
                 f"but got {digest or 'no file'}; it was changed, damaged or deleted"
             )
@@ -107,6 +118,7 @@ class Work:
             or report.verdict is not None
             or (self._trainer is not None and self._trainer.done)
             or waited_s >= assignment.checkpoint_seconds
+            or is_stop_requested(Path(assignment.directory))
         )
 
     def _save(self, trainer: "Trainer") -> CheckpointReference:
@@ -114,7 +126,6 @@ class Work:
         attempt = f"-{self.assignment.attempt}" if self.assignment.attempt else ""
         relative = Path("checkpoints") / self.assignment.trial_id / f"{self._reports}{attempt}.pt"
         path = Path(self.assignment.directory) / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
         digest = trainer.save(path)
         self._saved_at = time.monotonic()
         return {"path": str(relative), "sha256": digest, "bytes": path.stat().st_size}
@@ -136,8 +147,9 @@ def _describe(error: BaseException) -> Failure:
     else:
         first = str(error).strip().partition("\n")[0]
         reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return Failure(
-        status="out_of_memory" if _is_out_of_memory(error) else "failed",
-        reason=reason,
-        error="".join(traceback.format_exception(error)),
-    )
+    kind: FailureKind = "out_of_memory" if _is_out_of_memory(error) else "exception"
+    return Failure(kind, reason, _traceback(error))
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

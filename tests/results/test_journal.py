@@ -187,3 +187,25 @@ def test_an_interrupted_append_is_overwritten_by_the_next(
     journal.close()
     assert journal.number == 2
     assert list(read_events(path)) == [NOTES[0], NOTES[2]]
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
+def test_an_append_to_a_file_that_is_no_more_in_its_place_is_told(
+    fate: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    journal = Journal.create(folder / "journal.jsonl")
+    journal.append(NOTES[0])
+    if fate == "deleted":
+        (folder / "journal.jsonl").unlink()
+        folder.rmdir()
+    else:
+        folder.rename(tmp_path / "elsewhere")
+    if fate == "replaced":
+        folder.mkdir()
+        (folder / "journal.jsonl").touch()
+    with pytest.raises(ResultsError, match="put it back where it was"):
+        journal.append(NOTES[1])
+    if fate != "deleted":  # what was acknowledged went with it
+        assert NOTES[0] in list(read_events(tmp_path / "elsewhere" / "journal.jsonl"))

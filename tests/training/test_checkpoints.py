@@ -1,5 +1,8 @@
 import hashlib
 import pickle
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from raytune_pipe.base import TrialError
+from raytune_pipe.base import ResultsError, TrialError
 from raytune_pipe.training.checkpoints import (
     Checkpoint,
     check_fits,
@@ -110,3 +113,37 @@ def test_fits_its_own_model_only() -> None:
         check_fits(checkpoint(3), nn.Linear(2, 3, bias=False), "sgd")
     with pytest.raises(TrialError, match="optimizer kind, 'adamw', but got 'sgd'"):
         check_fits(checkpoint(3), nn.Linear(2, 3), "adamw")
+
+
+def test_a_checkpoint_that_finds_no_room_says_how_much_it_needs(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    program = "\n".join(
+        [
+            "import resource, signal, sys, torch",
+            "from pathlib import Path",
+            "from raytune_pipe.base import ResultsError",
+            "from raytune_pipe.training.checkpoints import Checkpoint, save_checkpoint",
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)",
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))",
+            "weights = {'w': torch.zeros(100_000)}",
+            "try:",
+            "    save_checkpoint(Path(sys.argv[1]), Checkpoint(weights, 'sgd', {}, 1, 1, [], 0.0))",
+            "except ResultsError as error:",
+            "    print(error)",
+        ]
+    )
+    path = run / "checkpoints" / "00000" / "1.pt"
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"{path}: must be written, but got: File too large" in told
+    assert re.search(r"bytes free, 40[0-9],[0-9]{3} needed", told)
+    assert told.strip().endswith(f"raytune-pipe resume {run}")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_run_that_was_moved_away_does_not_come_up_again(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="put it back where it was"):
+        save_checkpoint(tmp_path / "run" / "checkpoints" / "00000" / "1.pt", checkpoint())
+    assert list(tmp_path.iterdir()) == []
