@@ -34,7 +34,6 @@ search_space:
   optimizer.lr: {{kind: log_uniform, low: 1e-3, high: 0.1}}
   optimizer.momentum: {{kind: uniform, low: 0.5, high: 0.95}}
 trials: {TRIALS}
-resources: {{cpus: 1, gpus: 0, max_concurrent: 2}}
 """
 SCHEDULERS = {
     "pbt": "{kind: pbt, interval_epochs: 1, quantile: 0.25}",
@@ -53,14 +52,17 @@ class KilledRun:
 
     folder: Path
     scheduler: str
+    concurrent: int = 2
+    """Trials at once."""
     at_kills: list[bytes] = field(default_factory=list)
     """The whole lines of the journal at each kill."""
     wrong: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
-        text = f"{EXPERIMENT}scheduler: {SCHEDULERS[self.scheduler]}\nstorage: {self.folder}\n"
-        self.file.write_text(text)
+        resources = f"{{cpus: 1, gpus: 0, max_concurrent: {self.concurrent}}}"
+        text = f"{EXPERIMENT}scheduler: {SCHEDULERS[self.scheduler]}\nresources: {resources}\n"
+        self.file.write_text(f"{text}storage: {self.folder}\n")
 
     @property
     def file(self) -> Path:

@@ -210,6 +210,14 @@ def phases(trials: int) -> dict[str, Phase]:
     }
 
 
+def phase_of(name: str, trials: int) -> Phase:
+    """A named phase, or ``report N``: once that many reports are on disk."""
+    kind, _, count = name.partition(" ")
+    if kind == "report":
+        return AtEvent(f"{count} reports are on disk", _is("report"), int(count))
+    return phases(trials)[name]
+
+
 def die() -> None:
     """End this process as a crash ends it."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -219,7 +227,7 @@ def main(phase: str, verb: str, path: str) -> None:
     """Launch or resume, and die at the phase; ends with `NEVER_CAME` if it does not come."""
     runner.FIRST_PUBLISH_S = PUBLISH_AFTER_S
     experiment = load_experiment(path) if verb == "launch" else None
-    point = phases(experiment.trials if experiment else 0)[phase]
+    point = phase_of(phase, experiment.trials if experiment else 0)
     point.arm()
     sys.addaudithook(point.audit)
     if experiment:
