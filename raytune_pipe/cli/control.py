@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raytune_pipe.cli.options import json_option, run_argument
-from raytune_pipe.cli.output import console, show, show_json, show_next
+from raytune_pipe.cli.output import console, echo, show, show_json, show_next
 
 if TYPE_CHECKING:
     from raytune_pipe.cli.live import LiveState
@@ -79,7 +79,7 @@ def logs(run: Path, trial: str | None) -> None:
     for event in read_events(journal_of(run)):
         progress.apply(event)
         for line in _told(event, progress, trial):
-            click.echo(f"{_clock(progress.now)}  {_printable(line)}")
+            echo(f"{_clock(progress.now)}  {line}")
     if trial is not None:
         _require_planned(trial, progress)
     unfit = [one for one, status in progress.status.items() if status in UNFIT and trial is None]
@@ -101,7 +101,7 @@ def stop(run: Path, now: bool) -> None:
 
     journal_of(run)
     if is_held(run):
-        click.echo(f"ending {describe_holder(run)}", err=True)
+        echo(f"ending {describe_holder(run)}", err=True)
         control.end_now(run) if now else control.request_stop(run)
     else:
         click.echo("nothing to stop: no process runs it", err=True)
@@ -167,8 +167,3 @@ def _clock(seconds: float) -> str:
     from datetime import datetime
 
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", timespec="seconds")
-
-
-def _printable(text: str) -> str:
-    """The text without characters that would steer a terminal: it may come from a trial's code."""
-    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)

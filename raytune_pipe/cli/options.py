@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raytune_pipe.cli.output import echo
+
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
 
@@ -83,7 +85,7 @@ def open_experiment(
     notes: list[str] = []
     experiment = load_experiment(file, overrides, allowed_imports(allow_imports), notes)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     return experiment
 
 

@@ -15,13 +15,23 @@ PIPED_WIDTH = 1000
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """A console on stdout or stderr; plain text, never wrapped, where that is not a terminal."""
-    from rich.console import Console
+    """A console on stdout or stderr; plain text, never wrapped, where that is not a terminal.
 
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    No text that it prints can steer the terminal.
+    """
+    from raytune_pipe.cli.printable import PrintableConsole
+
+    made = PrintableConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = PIPED_WIDTH
     return made
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line in which nothing can steer the terminal."""
+    from raytune_pipe.cli.printable import printable
+
+    click.echo(printable(text), err=err)
 
 
 def show(*parts: "RenderableType") -> None:
@@ -37,13 +47,14 @@ def show(*parts: "RenderableType") -> None:
 def show_json(result: Any) -> None:
     """Print a result for programs, on stdout: one line of JSON, what is not finite as null."""
     from raytune_pipe.base import to_json
+    from raytune_pipe.cli.printable import printable_json
 
-    click.echo(to_json(plain(result)))
+    click.echo(printable_json(to_json(plain(result))))
 
 
 def show_next(*words: str, as_json: bool = False) -> None:
     """Print the command that comes next, ready to paste; on stderr beside JSON."""
-    click.echo(f"next: {shlex.join(words)}", err=as_json)
+    echo(f"next: {shlex.join(words)}", err=as_json)
 
 
 def plain(value: Any) -> Any:

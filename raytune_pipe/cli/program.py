@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from raytune_pipe.cli.output import echo
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
 
@@ -15,7 +17,12 @@ class Program(click.Group):
         """Run a command; what is not a `RaytunePipeError` keeps its traceback and exits 1."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.ClickException as error:
+            from raytune_pipe.cli.printable import printable
+
+            error.message = printable(error.message)  # type: ignore[misc]  # it may quote argv
+            raise
+        except (click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
@@ -25,5 +32,5 @@ class Program(click.Group):
 
             if not isinstance(error, RaytunePipeError):
                 raise
-            click.echo(str(error), err=True)
+            echo(str(error), err=True)
             ctx.exit(error.exit_code)

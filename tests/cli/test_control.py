@@ -15,7 +15,8 @@ from click.testing import Result
 from raytune_pipe.results.control import STOP, take_stop_request
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, Journal, read_events
-from raytune_pipe.results.lock import LOCK, take_lock
+from raytune_pipe.results.lock import take_lock
+from raytune_pipe.results.lock_files import LOCK
 from raytune_pipe.tuning.runner import resume
 
 Command = Callable[..., Result]
@@ -37,7 +38,7 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(lock)
+        lock.release()
 
 
 @contextmanager
@@ -154,7 +155,7 @@ class TestStatus:
 
 class TestWatch:
     def test_shows_a_run_to_its_end(self, command: Command, begun: Path) -> None:
-        Timer(0.3, os.close, [take_lock(begun)]).start()
+        Timer(0.3, take_lock(begun).release).start()
         result = command("watch", begun)
         assert result.exit_code == 0
         assert "00000 completed (budget); val_loss" in result.stderr
@@ -188,7 +189,7 @@ class TestLogs:
         shown = command("logs", failed, "--trial", "00001").stdout
         assert "00000" not in shown
         assert "00001 report 1, epoch 1: train_loss" in shown
-        assert "Traceback (most recent call last):\n  boom\nValueError: ?[31mno" in shown
+        assert "Traceback (most recent call last):\n  boom\nValueError: \\x1b[31mno" in shown
 
     def test_decisions_on_a_trial(self, command: Command, begun: Path, tmp_path: Path) -> None:
         decided = decisions(
@@ -241,7 +242,7 @@ class TestStop:
         assert resume(left).state == "finished"
         assert not (left / STOP).exists()
 
-    @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"pid": 1}, {"pid": "no"}])
+    @pytest.mark.parametrize("change", [{"boot_id": "elsewhere"}, {"pid": 1}, {"pid": "no"}])
     def test_now_spares_any_other_process(
         self, command: Command, begun: Path, change: dict[str, object]
     ) -> None:
