@@ -20,7 +20,7 @@ from raytune_pipe.experiment_checks import (
     scheduler_problems,
     search_space_problems,
 )
-from raytune_pipe.problems import problems_of, to_validation_error
+from raytune_pipe.problems import problems_of, shown, to_validation_error
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace, Values
 from raytune_pipe.trial import Trial, leaves
 
@@ -114,7 +114,7 @@ def _folder_name(name: str) -> str:
     if not re.fullmatch(_NAME, name):
         raise ValueError(
             "must be 1 to 100 letters, digits, dots, dashes and underscores, the first a letter or"
-            f" a digit, but got {name!r}; it names the run's folder"
+            f" a digit, but got {shown(name)}; it names the run's folder"
         )
     return name
 
@@ -138,7 +138,7 @@ class Experiment(Component):
     """How the configurations are drawn."""
     scheduler: Scheduler = Fifo()
     """Which trials stop early, and which copy others."""
-    trials: Count
+    trials: Annotated[int, Field(ge=1, le=10**5)]
     """How many configurations; under population-based training, the population."""
     resources: Resources = Resources()
     """What one trial is given."""

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -12,6 +13,12 @@ from raytune_pipe.base import Component, component_classes
 
 Path = tuple[str | int, ...]
 """Keys and positions from the top of the plain values down."""
+
+
+MAX_DIGITS = 400
+"""Of a number in a file: Python refuses to turn thousands of them into an int."""
+MOST_PROBLEMS = 200
+"""More of them at once say no more."""
 
 
 class Problem(NamedTuple):
@@ -34,9 +41,12 @@ class Problem(NamedTuple):
 
 
 def problems_of(error: ValidationError, model: type[Component], data: Any) -> list[Problem]:
-    """One problem for each wrong place of ``data``, which was to become a ``model``."""
+    """One problem for each wrong place of ``data``, which was to become a ``model``.
+
+    Of the first `MOST_PROBLEMS`: thousands of keys that nobody knows must not take seconds.
+    """
     found: dict[Path, Problem] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:MOST_PROBLEMS]:
         problem = _problem(detail, model, data)
         earlier = found.get(problem.path)
         if earlier:  # the branches of a union each say what they would take
@@ -122,10 +132,10 @@ _WORDING: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "model_attributes_type": lambda _: "must be a mapping",
     "finite_number": lambda _: "must be a finite number",
     "none_required": lambda _: "must be null",
-    "greater_than": lambda context: f"must be above {context['gt']:g}",
-    "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
-    "less_than": lambda context: f"must be below {context['lt']:g}",
-    "less_than_equal": lambda context: f"must be at most {context['le']:g}",
+    "greater_than": lambda context: f"must be above {_bound(context['gt'])}",
+    "greater_than_equal": lambda context: f"must be at least {_bound(context['ge'])}",
+    "less_than": lambda context: f"must be below {_bound(context['lt'])}",
+    "less_than_equal": lambda context: f"must be at most {_bound(context['le'])}",
     "too_short": lambda context: f"must have at least {context['min_length']} entries",
     "too_long": lambda context: f"must have at most {context['max_length']} entries",
     "string_too_short": lambda context: f"must have at least {context['min_length']} letters",
@@ -134,16 +144,30 @@ _WORDING: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+def _bound(bound: float) -> str:
+    """A whole number with all its digits, whatever its size."""
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+
+
 def _advice(kind: str, value: Any) -> str:
     if kind in ("float_type", "int_type") and isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        return "; write it without quotes"
+        return _advice_on_number(value)
     if kind == "bool_type" and str(value).lower() in ("yes", "no", "on", "off"):
         return "; in YAML 1.2 only true and false are booleans"
     return ""
+
+
+def _advice_on_number(text: str) -> str:
+    if not _MEANS_NUMBER.fullmatch(text.replace("_", "")):
+        return ""
+    if "_" in text:
+        return "; write it without underscores"
+    if len(text) > MAX_DIGITS:
+        return f"; write it with at most {MAX_DIGITS} digits"
+    return "; write it without quotes"
+
+
+_MEANS_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 def _file_path(location: tuple[int | str, ...], data: Any) -> Path:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
 from raytune_pipe.base import (
     MUTABLE,
     Component,
@@ -44,7 +46,7 @@ class Trial(Component):
     """When to end before the last epoch."""
     batch_size: Annotated[Count, MUTABLE] = 64
     """Samples per optimizer step."""
-    epochs: Count = 20
+    epochs: Annotated[int, Field(ge=1, le=10**6)] = 20
     """Planned passes over the training part."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the forward pass; bfloat16 is autocast."""

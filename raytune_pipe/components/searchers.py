@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raytune_pipe.base import Component, Count, Value, unit_draw
+from raytune_pipe.base import Component, Value, unit_draw
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 
@@ -60,7 +60,7 @@ class Grid(Component):
 
     kind: Literal["grid"] = "grid"
     """Name of the searcher."""
-    points: Annotated[Count, Field(ge=2)] = 3
+    points: Annotated[int, Field(ge=2, le=1000)] = 3
     """Values per numeric hyperparameter, both bounds among them; a choice has all its options."""
 
     def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:

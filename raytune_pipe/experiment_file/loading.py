@@ -1,6 +1,8 @@
 """Loading an experiment: read, override, validate; all that is wrong is told at once."""
 
+import codecs
 import json
+import os
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path as FilePath
@@ -13,10 +15,11 @@ from raytune_pipe.experiment import Experiment
 from raytune_pipe.experiment_file import overrides as override
 from raytune_pipe.experiment_file.rendering import to_config_error
 from raytune_pipe.experiment_file.tree import Place, Source, TextError, Tree, parse
-from raytune_pipe.problems import Path, Problem, problems_of, shown
+from raytune_pipe.problems import MOST_PROBLEMS, Path, Problem, problems_of, shown
 from raytune_pipe.trial import Trial
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 250_000
+"""Of a file: ruamel.yaml takes 6 s for a tag of a million letters, its worst case."""
 
 
 def load_experiment(
@@ -58,7 +61,14 @@ def load_experiment(
 
 def _read(path: FilePath) -> str:
     try:
-        data = path.read_bytes()
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ConfigError(
+                f"{path}: must be a regular file, but it is a pipe, a socket or a device; write "
+                "the experiment to a file"
+            )
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+            size = max(len(data), os.fstat(file.fileno()).st_size)
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: must be an experiment file, but there is no such file"
@@ -68,15 +78,23 @@ def _read(path: FilePath) -> str:
             f"{path}: must be an experiment file, but it is a folder; name the YAML file in it"
         ) from error
     except OSError as error:
-        raise ConfigError(f"{path}: must be readable, but: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: must be at most {MAX_BYTES} bytes, but has {len(data)}")
+        raise ConfigError(
+            f"{path}: must be readable, but got: {error.strerror}; check the path and who may read"
+        ) from error
+    if size > MAX_BYTES:
+        raise ConfigError(
+            f"{path}: must have at most {MAX_BYTES:,} bytes, but has {size:,}; name the YAML file "
+            "of an experiment"
+        )
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(f"{path}: must be UTF-8 text, but is UTF-16; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            f"{path}: must be UTF-8 text, but byte {error.start + 1} is {data[error.start]:#04x};"
-            " save it as UTF-8"
+            f"{path}:{line}: must be UTF-8 text, but byte {error.start + 1} of the file is"
+            f" {data[error.start]:#04x}; save it as UTF-8"
         ) from error
 
 
@@ -104,6 +122,8 @@ def _problems(plain: dict[str, Any]) -> list[Problem]:
         if not found:
             return problems
         problems += found
+        if len(problems) >= MOST_PROBLEMS:
+            return problems
         for problem in found:
             broken.append(problem.path)
             plain = _without(plain, problem.path)

@@ -6,13 +6,20 @@ from raytune_pipe.base import ConfigError
 from raytune_pipe.experiment_file.tree import Place
 
 _WIDTH = 100
-"""Characters of a line that are shown at most."""
+"""Characters of a line of the file that are shown at most."""
+_LENGTH = 1_000
+"""Characters of a message, which may quote a name of any length."""
+_MOST = 50
+"""Problems that are shown at once."""
 
 
 def to_config_error(located: Iterable[tuple[Place, str, str]]) -> ConfigError:
     """One error for all places, dotted paths and messages, as they stand in the sources."""
     ordered = sorted(located, key=lambda each: (not each[0].source.is_file, each[0]))
-    return ConfigError("\n".join(_render(*each) for each in ordered))
+    shown = [_render(*each) for each in ordered[:_MOST]]
+    if len(ordered) > _MOST:
+        shown.append(f"only the first {_MOST} problems are shown; mend them, and run it again")
+    return ConfigError("\n".join(shown))
 
 
 def _render(place: Place, path: str, message: str) -> str:
@@ -20,6 +27,8 @@ def _render(place: Place, path: str, message: str) -> str:
     where = f"{name}:{place.line + 1}:{place.column + 1}" if place.source.is_file else name
     lines = text.splitlines()
     first = f"{where}: {path}: {message}" if path else f"{where}: {message}"
+    if len(first) > _LENGTH:
+        first = f"{first[:_LENGTH]}..."
     if place.line >= len(lines) or not lines[place.line].strip():
         return first
     line = lines[place.line].replace("\t", " ")

@@ -21,7 +21,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from raytune_pipe.base import Value
-from raytune_pipe.problems import Path, shown
+from raytune_pipe.problems import MAX_DIGITS, Path, shown
 
 MAX_VALUES = 10_000
 MAX_DEPTH = 50
@@ -236,7 +236,7 @@ class _Reader:
     def _count(self, event: Event, path: Path) -> None:
         self.count += 1
         if self.count > MAX_VALUES:
-            raise self._error(event, path, f"must hold at most {MAX_VALUES} values, but has more")
+            raise self._error(event, path, f"must hold at most {MAX_VALUES:,} values, but has more")
         if len(path) > MAX_DEPTH:
             raise self._error(
                 event, path, f"must be at most {MAX_DEPTH} levels deep, but is deeper"
@@ -259,14 +259,13 @@ _NAMED = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
 }
-_MAX_DIGITS = 400
 
 
 def resolve(text: str) -> Value:
     """What plain text means in the core schema of YAML 1.2."""
     if text in _NAMED:
         return _NAMED[text]
-    if len(text) > _MAX_DIGITS:  # Python refuses to turn thousands of digits into an int
+    if len(text) > MAX_DIGITS:
         return text
     if _INT.fullmatch(text):
         return int(text)

@@ -207,8 +207,8 @@ def test_one_mistake_brings_no_others_with_it(tmp_path: Path) -> None:
         (b"", "must be a mapping with name, trial and trials, but it is empty"),
         (b"# only a comment\n", "it is empty"),
         (b"- a\n", 'got ["a"]'),
-        (b"name: \xff\xfe", "must be UTF-8 text, but byte 7 is 0xff"),
-        (b"a: 1\n" * 250_000, "at most 1000000 bytes"),
+        (b"name: \xff\xfe", "must be UTF-8 text, but byte 7 of the file is 0xff"),
+        (b"a: 1\n" * 250_000, "at most 250,000 bytes"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_refused(

@@ -125,7 +125,7 @@ def test_a_key_given_twice_is_told_and_the_rest_still_read() -> None:
         ("a: 1\nb: \x07", 1, 3, "printable"),
         ('a: "\\ud800"', 0, 3, "surrogate"),
         ("[" * 60, 0, 51, "50 levels deep"),
-        ("- a\n" * 10_001, 9999, 2, "10000 values"),
+        ("- a\n" * 10_001, 9999, 2, "10,000 values"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_place(
@@ -141,7 +141,7 @@ def test_aliases_that_grow_without_end_are_refused_at_once() -> None:
     for level in range(1, 12):
         bomb += f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n"
     started = time.perf_counter()
-    assert "10000 values" in error(bomb).message
+    assert "10,000 values" in error(bomb).message
     assert time.perf_counter() - started < 2
 
 
