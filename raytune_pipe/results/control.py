@@ -1,9 +1,7 @@
 """Following and ending a run from any process that sees its folder."""
 
-import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +11,7 @@ from raytune_pipe.base import NameTakenError
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.journal import journal_of, read_events
-from raytune_pipe.results.lock import LOCK, describe_holder, is_held
+from raytune_pipe.results.lock import describe_holder, holder_here, is_held
 
 STOP = ".stop"
 """The file that asks the process which runs a folder to end."""
@@ -44,6 +42,11 @@ def request_stop(folder: Path) -> None:
         (folder / STOP).touch(mode=0o600)
 
 
+def is_stop_requested(folder: Path) -> bool:
+    """Whether the run is to end; workers ask this once an epoch."""
+    return (folder / STOP).exists()
+
+
 def take_stop_request(folder: Path) -> bool:
     """Whether the run was asked to end; the request is gone then."""
     try:
@@ -72,33 +75,21 @@ def end_now(folder: Path, kill_after_s: float = KILL_AFTER_S) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not is_held(folder):
             return
-        with suppress(ProcessLookupError):
-            os.kill(_process_here(folder), number)
+        _send(number, folder)
         if has_ended(folder, kill_after_s):
             return
 
 
-def _process_here(folder: Path) -> int:
-    """The id of the process that holds the run, which runs on this host for this user."""
-    lock = folder / LOCK
-    try:
-        holder = json.loads(lock.read_bytes())
-        if holder["host"] == socket.gethostname() and _has_open(holder["pid"], lock):
-            return int(holder["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+def _send(number: signal.Signals, folder: Path) -> None:
+    """Send a signal to the process that holds the run, which runs on this host for this user."""
+    pid = holder_here(folder)
+    if pid is None and not is_held(folder):
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        if pid is not None:
+            os.kill(pid, number)
+            return
     raise NameTakenError(
         f"{folder}: to be ended at once, a run must be held by your own process on this host, but "
         f"it is held by {describe_holder(folder)}; stop it without --now, or do this there"
     )
-
-
-def _has_open(pid: int, lock: Path) -> bool:
-    """Whether the process has the lock file open: its number may have passed to another one.
-
-    Only Linux tells; elsewhere the number is trusted.
-    """
-    descriptors = Path("/proc") / str(pid) / "fd"
-    if not Path("/proc/self/fd").is_dir():
-        return True
-    return any(entry.exists() and entry.samefile(lock) for entry in descriptors.iterdir())

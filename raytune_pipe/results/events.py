@@ -14,6 +14,11 @@ Status = Literal[
     "timed_out",
     "interrupted",
 ]
+FailureKind = Literal[
+    "exception", "worker_died", "out_of_memory", "timed_out", "node_lost", "checkpoint_lost"
+]
+"""Why a trial could not go on. The last two are no fault of its own."""
+
 SCHEMA_VERSION = 1
 """Rises when a reader of an older version could misread the events or the tables."""
 
@@ -126,6 +131,21 @@ class DecisionEvent(TypedDict):
     decisions: list[DecisionRecord]
 
 
+class RetryEvent(TypedDict):
+    """An attempt of a trial has failed; it starts again, from its last whole checkpoint."""
+
+    event: Literal["retry"]
+    trial_id: str
+    attempt: int
+    """The one that failed."""
+    kind: FailureKind
+    reason: str
+    """One line."""
+    error: str | None
+    """The traceback, where there is one."""
+    time: float
+
+
 class EndEvent(TypedDict):
     """A trial has ended; written once per trial."""
 
@@ -181,6 +201,7 @@ Event = (
     | StartEvent
     | ReportEvent
     | DecisionEvent
+    | RetryEvent
     | EndEvent
     | FileEvent
     | ResumeEvent

@@ -1,7 +1,6 @@
 """The folder of one run: a name that is taken once, the journal, and what is derived from it."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -21,6 +20,7 @@ from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
 from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.checksums import read_checked, read_checksums, write_checksums
 from raytune_pipe.results.events import Event, FileEvent, FinishEvent
+from raytune_pipe.results.failures import ErrorFold
 from raytune_pipe.results.files import (
     flush_folder,
     storage_errors,
@@ -28,7 +28,7 @@ from raytune_pipe.results.files import (
     write_errors,
 )
 from raytune_pipe.results.journal import JOURNAL, Journal, journal_of, read_events
-from raytune_pipe.results.lock import take_lock
+from raytune_pipe.results.lock import Lock, take_lock
 from raytune_pipe.results.tables import TableFold
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -52,7 +52,7 @@ class RunStatus(NamedTuple):
 class RunDirectory:
     """The one writer of a run's folder, from `claim` to `close`."""
 
-    def __init__(self, path: Path, lock: int, journal: Callable[..., Journal]) -> None:
+    def __init__(self, path: Path, lock: Lock, journal: Callable[..., Journal]) -> None:
         self.path = path
         """The folder of the run, absolute."""
         self.checkpoints = path / CHECKPOINTS
@@ -60,10 +60,12 @@ class RunDirectory:
         self._lock = lock
         self._tables = TableFold()
         self._stored = CheckpointFold()
+        self._errors = ErrorFold()
         self._finish: FinishEvent | None = None
         self._published = 0
         self._digests = read_checksums(path)
         self.journal = journal(path / JOURNAL, self._note)
+        self.journal.require_right = lock.require_held
         """What is appended here is on disk when the append returns."""
 
     @classmethod
@@ -86,19 +88,23 @@ class RunDirectory:
         with storage_errors(storage):
             storage.mkdir(parents=True, exist_ok=True)
         path = _make_folder(storage, name, new)
-        lock = take_lock(path)
+        lock: Lock | None = None
         try:
+            lock = take_lock(path)
             with storage_errors(path):
                 (path / CHECKPOINTS).mkdir(mode=0o700)
             return cls(path, lock, Journal.create)
         except ResultsError:
-            os.close(lock)
+            if lock:
+                lock.release()
             shutil.rmtree(path, ignore_errors=True)
             raise
 
     @classmethod
-    def reopen(cls, path: Path) -> Self:
+    def reopen(cls, path: Path, *, steal_lock: bool = False) -> Self:
         """Go on with a run that another process has left; a torn tail of its journal is cut off.
+
+        With ``steal_lock``, also where a process on another host holds it which cannot be asked.
 
         Raises:
             NameTakenError: a process still holds it.
@@ -106,14 +112,14 @@ class RunDirectory:
         """
         path = path.absolute()
         journal_of(path)
-        lock = take_lock(path)
+        lock = take_lock(path, steal=steal_lock)
         try:
             _require_whole_journal(path)
             with storage_errors(path):
                 (path / CHECKPOINTS).mkdir(mode=0o700, exist_ok=True)
             return cls(path, lock, Journal.open)
         except BaseException:
-            os.close(lock)
+            lock.release()
             raise
 
     def _note(self, event: Event) -> None:
@@ -122,12 +128,14 @@ class RunDirectory:
         elif event["event"] == "resume":
             self._finish = None
         self._stored.add(event)
+        self._errors.add(event)
         self._tables.add(event)
 
     def _catch_up(self) -> None:
         """Read the journal again if an interrupt (Ctrl-C) kept an event from being noted."""
         if self._tables.number != self.journal.number:
             self._tables, self._stored = TableFold(), CheckpointFold()
+            self._errors = ErrorFold()
             for event in islice(read_events(self.journal.path), self.journal.number):
                 self._note(event)
 
@@ -141,6 +149,7 @@ class RunDirectory:
         self, state: RunState, *, exit_code: int | None = None, error: str | None = None
     ) -> None:
         """Say in ``status.json`` how the run stands."""
+        self._lock.require_held()
         status = {
             "state": state,
             "exit_code": exit_code,
@@ -160,6 +169,7 @@ class RunDirectory:
         not of one moment. Does nothing before the journal has an experiment, or when there is
         nothing new.
         """
+        self._lock.require_held()
         self._catch_up()
         number = self.journal.number
         if self._tables.experiment is None or number == self._published:
@@ -167,8 +177,18 @@ class RunDirectory:
         for name, table in self._tables.tables(self.journal.offset)._asdict().items():
             file = f"{name}.parquet"
             self._digests[file] = write_atomically(self.path / file, partial(_write_parquet, table))
+        self._write_errors()
         self.write_status("running")
         self._published = number
+
+    def _write_errors(self) -> None:
+        """Write an error file for each attempt that has failed, where there is none."""
+        for name, text in self._errors.unwritten():
+            path, data = self.path / name, text.encode(errors="replace")
+            with write_errors(path, self.path):
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+            if not path.exists():
+                write_atomically(path, lambda file, data=data: file.write(data), self.path)
 
     def rebuild(self) -> None:
         """Write the tables and the status anew, as the journal tells of a run that was left."""
@@ -185,6 +205,7 @@ class RunDirectory:
         A file that no report in the journal has named yet is left alone, and so are the paths to
         ``keep``: those that a later decision may still name.
         """
+        self._lock.require_held()
         self._catch_up()
         for name in self._stored.unneeded(keep):
             with write_errors(self.path / name, self.path):
@@ -193,12 +214,18 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Delete the run's folder, so that its name is free again: nothing has run in it."""
+        self._lock.require_held()
         shutil.rmtree(self.path)
+
+    @property
+    def took_over(self) -> str | None:
+        """Who held the run before, and why it counts as gone; None where it was let go."""
+        return self._lock.took_over
 
     def close(self) -> None:
         """Let the run go."""
         self.journal.close()
-        os.close(self._lock)
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -1,123 +1,33 @@
 """Ray Tune on one side, the recorder on the other: decisions become what Ray calls for.
 
-Three small objects that Ray calls back: one hands out the planned trials, one turns reports into
-decisions, one hears of starts and of the loop's steps. Ray holds no checkpoint, knows no metric and
-stops nothing by itself.
+Three small objects that Ray calls back: `PlannedTrials` hands out the trials, one here turns
+reports into decisions, one hears of starts and of the loop's steps. Ray holds no checkpoint, knows
+no metric and stops nothing by itself.
 """
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.tune import Callback
-from ray.tune.execution.placement_groups import PlacementGroupFactory
-from ray.tune.experiment import Experiment as RayExperiment
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search.search_algorithm import SearchAlgorithm
 
+from raytune_pipe.results.events import FailureKind
 from raytune_pipe.scheduling.decisions import Decision, TrialId
 from raytune_pipe.tuning.assignment import Answer, Failure
-from raytune_pipe.tuning.progress import TrialProgress
+from raytune_pipe.tuning.hangs import take_hang, timed_out
+from raytune_pipe.tuning.planned_trials import PlannedTrials
+from raytune_pipe.tuning.ray_errors import FirstError, MemoryKills, failure_of
 from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.slots import Slots
 from raytune_pipe.tuning.trainable import ANSWER, ASSIGNMENT
 
-
-class Slots:
-    """How many trials may hold a worker at once, and which do."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.taken: set[TrialId] = set()
-
-    @property
-    def is_free(self) -> bool:
-        """Whether another trial may start."""
-        return len(self.taken) < self.count
-
-
-class FirstError:
-    """The first exception in a call-back. Ray turns all of them into text of its own."""
-
-    def __init__(self) -> None:
-        self._error: Exception | None = None
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note an exception on its way to Ray."""
-        try:
-            yield
-        except Exception as error:
-            self._error = self._error or error
-            raise
-
-    @contextmanager
-    def raised_in_place_of_rays(self) -> Iterator[None]:
-        """Raise what was noted instead of what Ray made of it."""
-        try:
-            yield
-        except Exception:
-            if self._error is not None:
-                raise self._error from None
-            raise
-
-
-class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
-    """Hands Ray the planned trials under their own ids, no more at a time than there are slots."""
-
-    def __init__(self, recorder: Recorder, slots: Slots, resources: dict[str, float]) -> None:
-        super().__init__()
-        self._recorder = recorder
-        self._slots = slots
-        self._resources = resources
-        self._waiting = deque(_in_order(recorder.trials))
-        self._experiment: RayExperiment | None = None
-
-    @property
-    def total_samples(self) -> int:
-        """The number of planned trials."""
-        return len(self._recorder.trials)
-
-    def add_configurations(self, experiments: list[RayExperiment]) -> None:
-        """Take what Ray needs to build a trial: the registered trainable and its scratch folder."""
-        self._experiment = experiments[0]
-
-    def next_trial(self) -> RayTrial | None:
-        """The next planned trial, or nothing while all slots are taken.
-
-        One that waits at a barrier, where a run is gone on with, takes none: it comes paused.
-        """
-        if not self._waiting or self._experiment is None:
-            return None
-        is_held = self._recorder.trials[self._waiting[0]].waiting
-        if not is_held and not self._slots.is_free:
-            return None
-        trial = self._ray_trial(self._waiting.popleft(), self._experiment)
-        if is_held:
-            trial.set_status(RayTrial.PAUSED)
-        else:
-            self._slots.taken.add(trial.trial_id)
-        return trial
-
-    def _ray_trial(self, trial_id: TrialId, experiment: RayExperiment) -> RayTrial:
-        return RayTrial(
-            experiment.run_identifier,
-            trial_id=trial_id,
-            config={ASSIGNMENT: self._recorder.assign(trial_id).to_text()},
-            storage=experiment.storage,
-            placement_group_factory=PlacementGroupFactory([self._resources]),
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        )
-
-    def hand_out_again(self, trial_id: TrialId) -> None:
-        """Have a trial started anew, as Ray gives up one whose worker died before it ran."""
-        self._waiting.appendleft(trial_id)
-
-    def is_finished(self) -> bool:
-        """Whether all trials have *ended*: Ray drops its idle workers as soon as this holds."""
-        return self._recorder.is_finished
+HANG_GRACE_S = 15.0
+"""Seconds that a worker has to end itself once its trial is out of time."""
 
 
 class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
@@ -133,6 +43,9 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         self._errors = errors
         self._released: deque[RayTrial] = deque()
         self._by_id: dict[TrialId, RayTrial] = {}
+        self._processes: dict[TrialId, int] = {}
+        self._silent: set[TrialId] = set()
+        self._memory_kills = MemoryKills()
 
     def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
         """Remember the trial; before the first one, have Ray keep a worker per slot alive.
@@ -148,9 +61,18 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         """Journal one epoch and do what was decided."""
         with self._errors.noted():
-            answer = Answer.from_text(result[ANSWER])
-            decisions = self._recorder.on_answer(trial.trial_id, answer)
-            return self._apply(tune_controller, decisions, reporting=trial)
+            trial_id = trial.trial_id
+            self._slots.hear_of(trial_id)
+            self._processes[trial_id] = result["pid"]
+            decisions = self._recorder.on_answer(trial_id, Answer.from_text(result[ANSWER]))
+            word = self._apply(tune_controller, decisions, reporting=trial)
+            progress = self._recorder.trials[trial_id]
+            if progress.start_due:  # it failed, and starts again
+                self._released.append(trial)
+                return self._pause(tune_controller, trial)
+            if self._slots.closed and word == TrialScheduler.CONTINUE and progress.is_saved:
+                return self._pause(tune_controller, trial)
+            return word
 
     def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
         """Journal that the worker died or raised, and do what that brings about.
@@ -158,23 +80,65 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         The trial itself is Ray's to end, worker and all: stopped here, it would leave a worker
         that may be spoiled to the next one.
         """
-        self._slots.taken.discard(trial.trial_id)
-        text = Path(trial.error_file).read_text() if trial.error_file else ""
+        trial_id = trial.trial_id
+        self._slots.free(trial_id)
         with self._errors.noted():
-            if _has_died(text) and self._recorder.may_start_again(trial.trial_id):
-                self._planned.hand_out_again(trial.trial_id)
-                return
-            decisions = self._recorder.on_failure(trial.trial_id, _worker_failure(text))
-            others = [each for each in decisions if each.trial != trial.trial_id]
+            decisions = self._recorder.on_failure(trial_id, self._failure(trial))
+            if self._recorder.trials[trial_id].start_due:
+                self._planned.hand_out_again(trial_id)
+            others = [each for each in decisions if each.trial != trial_id]
             self._apply(tune_controller, others, reporting=None)
+
+    def _failure(self, trial: RayTrial) -> Failure:
+        """Why a worker died or raised."""
+        text = ""
+        if trial.error_file:
+            text = Path(trial.error_file).read_text(errors="replace")
+            Path(trial.error_file).unlink()  # Ray adds the next attempt's to it
+        trial_id, timeout_s = trial.trial_id, self._recorder.experiment.trial_timeout_s
+        if timeout_s is not None:
+            attempt = self._recorder.trials[trial_id].attempt
+            hang = take_hang(self._recorder.run.path, trial_id, attempt, timeout_s)
+            if hang is None and trial_id in self._silent:
+                hang = timed_out(timeout_s)
+            if hang is not None:
+                self._silent.discard(trial_id)
+                return hang
+        return failure_of(text, memory_was_short=self._memory_kills.are_new())
+
+    def kill_silent(self) -> None:
+        """Kill workers that made no report in time and have not even ended themselves."""
+        timeout_s = self._recorder.experiment.trial_timeout_s
+        if timeout_s is None:
+            return
+        for trial_id in self._slots.silent_for(timeout_s + HANG_GRACE_S):
+            worker = self._by_id[trial_id].temporary_state.ray_actor
+            if worker is not None:  # else it waits for one
+                self._silent.add(trial_id)
+                ray.kill(worker)
+            self._slots.hear_of(trial_id)
+
+    def on_loss(self, why: str) -> None:
+        """Have those that held a worker start again: Ray Tune has ended, and all workers with it.
+
+        Where Ray's memory monitor has killed a worker, its trial is told by the process.
+        """
+        killed = re.search(r"low on memory.*pid=(\d+)", why, re.DOTALL)
+        for trial_id in list(self._slots.taken):
+            if self._recorder.trials[trial_id].start_due:
+                continue  # it had not begun
+            kind: FailureKind = "node_lost"
+            if killed and self._processes.get(trial_id) == int(killed[1]):
+                kind = "out_of_memory"
+            self._recorder.on_failure(trial_id, Failure(kind, why, "").shortened())
 
     def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: Any) -> None:
         """Free the slot; the end itself is journaled already."""
-        self._slots.taken.discard(trial.trial_id)
+        self._slots.free(trial.trial_id)
 
     def on_trial_remove(self, tune_controller: Any, trial: RayTrial) -> None:
         """Free the slot; the end itself is journaled already."""
-        self._slots.taken.discard(trial.trial_id)
+        self._slots.free(trial.trial_id)
 
     def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
         """The trial released longest ago. Pending ones Ray starts by itself."""
@@ -183,7 +147,7 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         if not self._released or not self._slots.is_free:
             return None
         trial = self._released.popleft()
-        self._slots.taken.add(trial.trial_id)
+        self._slots.hear_of(trial.trial_id)
         trial.set_config({ASSIGNMENT: self._recorder.assign(trial.trial_id).to_text()})
         return trial
 
@@ -211,19 +175,25 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
             return str(TrialScheduler.STOP)
         if decision.action == "go_on":
             return str(TrialScheduler.CONTINUE)
-        # Paused, its worker serves another trial. It comes back with an assignment of its own.
-        tune_controller.pause_trial(trial, should_checkpoint=False)
-        self._slots.taken.discard(trial.trial_id)
         if decision.action == "exploit":
             self._released.append(trial)
+        return self._pause(tune_controller, trial)
+
+    def _pause(self, tune_controller: Any, trial: RayTrial) -> str:
+        """Let its worker serve another trial. It comes back with an assignment of its own."""
+        tune_controller.pause_trial(trial, should_checkpoint=False)
+        self._slots.free(trial.trial_id)
         return str(TrialScheduler.NOOP)
 
 
 class Loop(Callback):  # type: ignore[misc]  # Ray is not typed
     """Hears of starts and of every turn of Ray's loop."""
 
-    def __init__(self, recorder: Recorder, on_turn: Callable[[], None], errors: FirstError) -> None:
+    def __init__(
+        self, recorder: Recorder, slots: Slots, errors: FirstError, on_turn: Callable[[], None]
+    ) -> None:
         self._recorder = recorder
+        self._slots = slots
         self._on_turn = on_turn
         self._errors = errors
 
@@ -232,28 +202,10 @@ class Loop(Callback):  # type: ignore[misc]  # Ray is not typed
     ) -> None:
         """Journal that a trial begins."""
         with self._errors.noted():
+            self._slots.hear_of(trial.trial_id)
             self._recorder.on_start(trial.trial_id)
 
     def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
         """Let the runner publish, or end the run by raising."""
-        self._on_turn()
-
-
-def _in_order(trials: Mapping[TrialId, TrialProgress]) -> list[TrialId]:
-    """Those that have not ended: the ones held at a barrier first, then the ones begun."""
-    going = [trial for trial, progress in trials.items() if not progress.has_ended]
-    return sorted(
-        going, key=lambda trial: (not trials[trial].waiting, trials[trial].status is None)
-    )
-
-
-def _has_died(text: str) -> bool:
-    return "ActorDiedError" in text or "actor died" in text.lower()
-
-
-def _worker_failure(text: str) -> Failure:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last_line = lines[-1] if lines else "the worker failed"
-    reason = "the worker process died" if _has_died(text) else last_line
-    status = "out_of_memory" if "OutOfMemory" in text else "failed"
-    return Failure(status, reason, text)  # type: ignore[arg-type]  # both are statuses
+        with self._errors.noted():
+            self._on_turn()

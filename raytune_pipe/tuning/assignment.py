@@ -1,12 +1,17 @@
 """What a worker is told to do, and what it answers: small JSON texts, so that Ray copies little."""
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
 
 from raytune_pipe.base import Value, to_json
-from raytune_pipe.results.events import CheckpointReference, Status
+from raytune_pipe.results.events import CheckpointReference, FailureKind
 from raytune_pipe.scheduling.decisions import Checkpoint
+
+MOST_REASON = 500
+"""Characters of the line that says why an attempt failed."""
+MOST_ERROR = 64 * 1024
+"""Characters of a traceback."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Assignment:
     attempt: int = 0
     device: str = "cpu"
     threads: int = 1
+    timeout_s: float | None = None
+    """Longest time that an epoch may take, with all that comes before it; None is no limit."""
 
     def to_text(self) -> str:
         """JSON; the inverse of `from_text`."""
@@ -43,13 +50,26 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial cannot go on, as its worker saw it."""
+    """Why a trial cannot go on, as its worker or the cluster saw it."""
 
-    status: Status
+    kind: FailureKind | Literal["storage"]
+    """storage: its checkpoint could not be written, which ends the run, not the trial."""
     reason: str
     """One line."""
     error: str
     """The traceback."""
+
+    def shortened(self) -> Self:
+        """The same, fit for a journal: a text of megabytes keeps its first and its last lines."""
+        reason = (
+            self.reason if len(self.reason) <= MOST_REASON else f"{self.reason[:MOST_REASON]}..."
+        )
+        left_out = len(self.error) - MOST_ERROR
+        if left_out <= 0:
+            return replace(self, reason=reason)
+        half = MOST_ERROR // 2
+        middle = f"\n... ({left_out:,} characters left out) ...\n"
+        return replace(self, reason=reason, error=self.error[:half] + middle + self.error[-half:])
 
 
 @dataclass(frozen=True)

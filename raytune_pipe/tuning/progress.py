@@ -1,9 +1,13 @@
 """Where each trial stands: a fold over its events, the same while it runs and in a replay."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from raytune_pipe.base import Value
-from raytune_pipe.results.events import ReportEvent, Status
+from raytune_pipe.results.events import FailureKind, ReportEvent, RetryEvent, Status
+from raytune_pipe.results.files import digest_of
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision
 
 
@@ -39,12 +43,15 @@ class TrialProgress:
     """The report that the next stretch of training comes after."""
     saved: list[tuple[int, Checkpoint]] = field(default_factory=list)
     """The checkpoints of this segment, each with its report."""
-    answered: bool = True
-    """Whether a worker has trained an epoch of the latest assignment."""
-    started_again: bool = False
-    """Whether the latest assignment has been given out a second time."""
+    failures: Counter[FailureKind] = field(default_factory=Counter)
+    """How often it has started again, by what had failed."""
     start_due: bool = True
     """Whether the next worker to take it up begins an attempt, which the journal is told."""
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether its latest report has a checkpoint."""
+        return self.start_report == self.reports
 
     @property
     def has_ended(self) -> bool:
@@ -70,9 +77,25 @@ class TrialProgress:
             self.segment += 1
             self.saved.clear()
 
-    def fall_back(self, to: tuple[int, Checkpoint] | None) -> None:
-        """Start the next stretch of training from an earlier checkpoint, or from nothing.
+    def take_retry(self, event: RetryEvent) -> None:
+        """Fold in a failure after which it starts again."""
+        self.failures[event["kind"]] += 1
+        self.begin_attempt()
 
-        A copy whose donor's file is gone has no earlier one, and trains its segment from nothing.
+    def begin_attempt(self) -> None:
+        """Have the next worker that takes it up begin a new attempt."""
+        self.attempt += 1
+        self.start_due = True
+
+    def fall_back(self, folder: Path) -> Iterator[str]:
+        """Leave checkpoints that are gone or damaged for the one before, in the end for nothing.
+
+        Tells each. A copy whose donor's file is gone has no earlier one, and trains its segment
+        from nothing.
         """
-        self.start_report, self.start_from = to or (self.reports if self.segment else 0, None)
+        while (broken := self.start_from) and digest_of(folder / broken.path) != broken.sha256:
+            self.saved = [one for one in self.saved if one[1].path != broken.path]
+            nothing = (self.reports if self.segment else 0, None)
+            self.start_report, self.start_from = self.saved[-1] if self.saved else nothing
+            start = self.start_from.path if self.start_from else "nothing"
+            yield f"{broken.path} is gone or damaged: starts from {start}"

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from raytune_pipe.base import Value
+from raytune_pipe.base import ResultsError, Value
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import (
     AnomalyEvent,
     DecisionEvent,
     EndEvent,
     Event,
+    FailureKind,
     ReportEvent,
+    RetryEvent,
     Status,
 )
 from raytune_pipe.results.run_directory import RunDirectory
@@ -28,6 +30,20 @@ from raytune_pipe.tuning.replay import Replay
 
 DIVERGED = ("not_a_number", "divergence")
 """Verdicts that make a score not a number: the decision maker treats the trial as the worst."""
+
+
+STATUS_OF: dict[FailureKind, Status] = {
+    "exception": "failed",
+    "worker_died": "failed",
+    "out_of_memory": "out_of_memory",
+    "timed_out": "timed_out",
+    "node_lost": "failed",
+    "checkpoint_lost": "failed",
+}
+"""How a trial ends that does not start again."""
+
+RETRIES_WITHOUT_FAULT = 20
+"""How often a trial starts again after what is no fault of its own; then it may be after all."""
 
 
 def _nobody(_event: Event) -> None:
@@ -71,10 +87,14 @@ class Recorder:
         """Whether every planned trial has ended."""
         return all(trial.has_ended for trial in self.trials.values())
 
+    @property
+    def reports(self) -> int:
+        """How many reports all trials have made."""
+        return sum(trial.reports for trial in self.trials.values())
+
     def assign(self, trial_id: str) -> Assignment:
         """What the worker that gets this trial is told."""
         state = self.trials[trial_id]
-        state.answered = False
         trial = self.experiment.trial_with(state.values, trial_id)
         return Assignment(
             trial_id=trial_id,
@@ -87,6 +107,7 @@ class Recorder:
             attempt=state.attempt,
             device=self.device,
             threads=max(1, int(self.experiment.resources.cpus)),
+            timeout_s=self.experiment.trial_timeout_s,
         )
 
     def _checkpoint_epochs(self, epochs: int) -> tuple[int, ...]:
@@ -116,16 +137,17 @@ class Recorder:
 
         The trial itself goes on where no decision names it.
         """
+        state = self.trials[trial_id]
+        if state.has_ended:
+            return []
         if answer.failure:
             return self.on_failure(trial_id, answer.failure)
-        state = self.trials[trial_id]
-        state.answered, state.started_again = True, False
         if self.experiment.objective.metric not in (answer.metrics or {}):
             return self.on_failure(trial_id, _unknown_objective(self.experiment, answer))
         mismatch = _mismatch(state.values, answer.values_in_force or {})
         if mismatch:
             self.write_anomaly(mismatch, trial_id)
-            return self.on_failure(trial_id, Failure("failed", mismatch, error=""))
+            return self.on_failure(trial_id, Failure("exception", mismatch, error=""))
         return self.on_report(self._report_event(trial_id, answer))
 
     def on_report(self, event: ReportEvent) -> list[Decision]:
@@ -150,25 +172,51 @@ class Recorder:
             return decisions + self.end(trial_id, "diverged", event["verdict"] or "not_a_number")
         return decisions + self.end(trial_id, "completed", "budget")
 
-    def may_start_again(self, trial_id: str) -> bool:
-        """Whether a worker's death is no fault of the trial's, which then starts again.
+    def on_failure(self, trial_id: str, failure: Failure) -> list[Decision]:
+        """Have a trial that cannot go on start again, or end it.
 
-        Ray hears that an idle worker has died only when it gives it the next trial. A trial that
-        had not trained an epoch since it was given out gets one more worker.
+        It starts again where it is `start_due` afterwards. Returns the decisions on those that its
+        end releases.
+
+        Raises:
+            ResultsError: a worker could not write into the run directory.
         """
         state = self.trials[trial_id]
-        if state.answered or state.started_again:
-            return False
-        state.started_again = state.start_due = True
-        state.attempt += 1
-        self.write_anomaly("a worker died before it had trained an epoch", trial_id)
-        return True
-
-    def on_failure(self, trial_id: str, failure: Failure) -> list[Decision]:
-        """End a trial that cannot go on; return the decisions on those it releases."""
-        if self.trials[trial_id].has_ended:
+        if state.has_ended:
             return []
-        return self.end(trial_id, failure.status, failure.reason, failure.error or None)
+        if state.start_due:  # it failed before Ray could tell of its start
+            self.on_start(trial_id)
+        if failure.kind == "storage":
+            raise ResultsError(failure.reason)
+        if state.failures[failure.kind] >= self._retries(failure.kind):
+            status = STATUS_OF[failure.kind]
+            return self.end(trial_id, status, failure.reason, failure.error or None)
+        self.retry(
+            {
+                "event": "retry",
+                "trial_id": trial_id,
+                "attempt": state.attempt,
+                "kind": failure.kind,
+                "reason": failure.reason,
+                "error": failure.error or None,
+                "time": time.time(),
+            }
+        )
+        return []
+
+    def _retries(self, kind: FailureKind) -> int:
+        limits: dict[str, int] = self.experiment.retries.model_dump()
+        return limits.get(kind, RETRIES_WITHOUT_FAULT)
+
+    def retry(self, event: RetryEvent) -> None:
+        """Journal that a trial starts again, and find the checkpoint it can start from."""
+        trial_id = event["trial_id"]
+        state = self.trials[trial_id]
+        self.write(event)
+        state.take_retry(event)
+        if self.replay is None:
+            for broken in state.fall_back(self.run.path):
+                self.write_anomaly(broken, trial_id)
 
     def publish(self) -> None:
         """Bring the tables up to date, and delete checkpoints that nothing refers to any more."""
@@ -292,7 +340,7 @@ def _unknown_objective(experiment: Experiment, answer: Answer) -> Failure:
         f"objective.metric: must be a metric that the trial reports ({known}), "
         f"but got {experiment.objective.metric}"
     )
-    return Failure("failed", reason, error="")
+    return Failure("exception", reason, error="")
 
 
 def _is_decided(trial_id: str, decisions: Sequence[Decision]) -> bool:

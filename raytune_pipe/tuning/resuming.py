@@ -7,7 +7,7 @@ from importlib.metadata import version
 from raytune_pipe.base import ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import Event, PlanEvent
-from raytune_pipe.results.files import digest_of, storage_errors
+from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.results.verifying import leftovers
@@ -90,6 +90,8 @@ def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
         recorder.on_report(event)
     elif event["event"] == "end":
         recorder.end(event["trial_id"], event["status"], event["reason"] or "", event["error"])
+    elif event["event"] == "retry":
+        recorder.retry(event)
     elif event["event"] == "start":
         progress = recorder.trials[event["trial_id"]]
         progress.status, progress.attempt = "running", event["attempt"]
@@ -114,17 +116,7 @@ def _clear_away_unfinished(run: RunDirectory, named: set[str]) -> None:
 
 def _make_ready(recorder: Recorder, trial_id: str, progress: TrialProgress) -> None:
     """Give a trial that had not ended a start that is whole, and count the new attempt."""
-    while progress.start_from and not _is_whole(recorder.run, progress):
-        broken = progress.start_from.path
-        progress.saved = [one for one in progress.saved if one[1].path != broken]
-        progress.fall_back(progress.saved[-1] if progress.saved else None)
-        start = progress.start_from.path if progress.start_from else "nothing"
-        recorder.write_anomaly(f"{broken} is gone or damaged: starts from {start}", trial_id)
+    for broken in progress.fall_back(recorder.run.path):
+        recorder.write_anomaly(broken, trial_id)
     if not progress.waiting or progress.start_report < progress.reports:
-        progress.attempt += 1
-        progress.start_due = True
-
-
-def _is_whole(run: RunDirectory, progress: TrialProgress) -> bool:
-    checkpoint = progress.start_from
-    return checkpoint is not None and digest_of(run.path / checkpoint.path) == checkpoint.sha256
+        progress.begin_attempt()

@@ -1,13 +1,10 @@
 """Launching an experiment: plan it, claim its name, run its trials on Ray, publish its tables."""
 
-import os
-import signal
-import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
@@ -27,16 +24,14 @@ from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.run_directory import RunDirectory, read_status
 from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import leaves
-from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
+from raytune_pipe.tuning.cluster import connected, local_cluster
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
+from raytune_pipe.tuning.running import run_trials
 from raytune_pipe.tuning.signals import Interrupted, NotedSignals, noted_signals
 
 Listener = Callable[[Event], None]
 FinishState = Literal["finished", "interrupted", "failed"]
-
-FIRST_PUBLISH_S = 5.0
-"""Seconds from the first report to the first tables; the interval then grows with the run."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +126,9 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals) -> Outc
         if not recorder.is_finished:
             with connected(address) as cluster:
                 signals.install()  # Ray has just put in its own
-                _run_trials(recorder, cluster, signals)
+                run_trials(recorder, cluster, signals)
     except Interrupted as interrupted:
+        take_stop_request(recorder.run.path)
         finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
     except ClusterError:
         raise
@@ -171,77 +167,6 @@ def prepare(
     run.write_status("running")
     recorder.add_plan(plan)
     return recorder
-
-
-def _run_trials(recorder: Recorder, cluster: Cluster, signals: NotedSignals) -> None:
-    """Give the trials to Ray Tune, and come back when all have ended.
-
-    Raises:
-        Interrupted: a signal was received.
-    """
-    from ray import tune
-
-    from raytune_pipe.tuning.adapter import Decider, FirstError, Loop, PlannedTrials, Slots
-    from raytune_pipe.tuning.trainable import TrialActor
-
-    resources = recorder.experiment.resources
-    request = cluster.request(resources)
-    recorder.device = "cuda" if request.get("GPU") else "cpu"
-    slots = Slots(cluster.slots(resources))
-    publishing = Publishing(recorder)
-    errors = FirstError()
-
-    def turn() -> None:
-        if signals.first is None and take_stop_request(recorder.run.path):
-            signals.first = signal.SIGINT
-        if signals.first is not None:
-            recorder.publish()  # the workers may take a while to end, or others end us first
-        signals.raise_if_any()
-        publishing.publish_if_due()
-
-    planned = PlannedTrials(recorder, slots, request)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)
-    with (
-        tempfile.TemporaryDirectory(prefix="raytune-pipe-", ignore_cleanup_errors=True) as scratch,
-        errors.raised_in_place_of_rays(),
-    ):
-        tune.run(
-            TrialActor,
-            name="scratch",
-            storage_path=scratch,
-            search_alg=planned,
-            scheduler=Decider(recorder, slots, planned, errors),
-            callbacks=[Loop(recorder, turn, errors)],
-            reuse_actors=True,
-            raise_on_failed_trial=False,
-            verbose=0,
-        )
-    if not recorder.is_finished:
-        raise ResultsError(
-            f"{recorder.run.path}: every trial must have ended when Ray Tune returns, but some "
-            "have not; this is a defect of raytune-pipe: please report it with journal.jsonl"
-        )
-
-
-@dataclass
-class Publishing:
-    """Publishes the tables at growing intervals, so that it never costs more than a twentieth."""
-
-    recorder: Recorder
-    began: float = field(default_factory=time.monotonic)
-    due: float = field(default_factory=lambda: time.monotonic() + FIRST_PUBLISH_S)
-
-    def publish_if_due(self) -> None:
-        """Publish where it is time; where it fails, say so in the journal, and try again later."""
-        started = time.monotonic()
-        if started < self.due:
-            return
-        try:
-            self.recorder.publish()
-        except ResultsError as error:
-            self.recorder.write_anomaly(f"the tables could not be published: {error}")
-        ended = time.monotonic()
-        self.due = ended + max(FIRST_PUBLISH_S, 20 * (ended - started), 0.1 * (ended - self.began))
 
 
 def _column_types(plan: list[PlannedTrial], space: SearchSpace) -> dict[str, ColumnType]:

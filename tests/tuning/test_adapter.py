@@ -3,12 +3,16 @@
 import inspect
 
 import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.tune.execution import tune_controller
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 from ray.tune.utils.object_cache import _ObjectCache
 
-from raytune_pipe.tuning.adapter import Decider, FirstError, PlannedTrials, Slots
+from raytune_pipe.tuning.adapter import Decider
+from raytune_pipe.tuning.planned_trials import PlannedTrials
+from raytune_pipe.tuning.ray_errors import FirstError, RayEnded, failure_of
+from raytune_pipe.tuning.slots import Slots
 
 
 def test_the_actor_cache_keeps_as_many_idle_workers_as_it_is_asked_to() -> None:
@@ -32,8 +36,19 @@ def test_the_scheduler_and_the_search_algorithm_override_what_ray_calls() -> Non
 def test_slots_are_free_until_all_are_taken() -> None:
     slots = Slots(1)
     assert slots.is_free
-    slots.taken.add("00000")
+    slots.hear_of("00000")
     assert not slots.is_free
+    slots.free("00000")
+    assert slots.is_free
+    slots.closed = True
+    assert not slots.is_free
+
+
+def test_a_trial_that_is_not_heard_of_is_silent() -> None:
+    slots = Slots(2)
+    slots.hear_of("00000")
+    assert slots.silent_for(60) == []
+    assert slots.silent_for(-1) == ["00000"]
 
 
 def test_the_first_error_stands_in_for_what_ray_makes_of_it() -> None:
@@ -46,7 +61,27 @@ def test_the_first_error_stands_in_for_what_ray_makes_of_it() -> None:
         except OSError as error:
             raise RuntimeError("a traceback as text") from error
 
-    with pytest.raises(OSError, match="no space left"), errors.raised_in_place_of_rays():
+    with pytest.raises(OSError, match="no space left"), errors.told_from_rays():
         as_ray_does()
-    with pytest.raises(ValueError, match="not ours"), FirstError().raised_in_place_of_rays():
+    with pytest.raises(RayEnded, match="ValueError: not ours"), FirstError().told_from_rays():
         raise ValueError("not ours")
+
+
+@pytest.mark.parametrize(
+    ("error", "memory_was_short", "kind", "reason"),
+    [
+        ("The actor died because its node has died. Node Id: 7", False, "node_lost", "node"),
+        (ActorDiedError(), False, "worker_died", "the worker process died"),
+        (ActorDiedError(), True, "out_of_memory", "ran out of memory"),
+        (ActorUnavailableError("it restarts", b"0" * 16), False, "worker_died", ""),
+        ("ray::TrialActor.train() (pid=7)\nValueError: the actor died", False, "exception", "Val"),
+        ("ray::TrialActor.train()\ntorch.OutOfMemoryError: CUDA", False, "out_of_memory", "CUDA"),
+        ("", False, "exception", "the worker failed"),
+    ],
+)
+def test_rays_errors_are_told_apart(
+    error: Exception | str, memory_was_short: bool, kind: str, reason: str
+) -> None:
+    failure = failure_of(str(error), memory_was_short=memory_was_short)
+    assert failure.kind == kind
+    assert reason in failure.reason

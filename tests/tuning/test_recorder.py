@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import read_events
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
-from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.recorder import RETRIES_WITHOUT_FAULT, Recorder
 from raytune_pipe.tuning.runner import prepare
 
 BASE: dict[str, Any] = {
@@ -120,6 +121,7 @@ def test_an_exploit_changes_the_assignment(run: RunDirectory) -> None:
 
 def test_a_value_that_is_not_in_force_ends_the_trial(run: RunDirectory) -> None:
     recorder = recorder_of(run)
+    recorder.on_start("00000")
     wrong = {"optimizer.lr": 0.123}
     (decision,) = recorder.on_answer(
         "00000", answer(recorder, "00000", 1, 0.5, values_in_force=wrong)
@@ -137,10 +139,10 @@ def test_a_failure_releases_the_barrier_that_waits_for_it(run: RunDirectory) -> 
     for trial_id in ("00000", "00001", "00002"):
         (wait,) = recorder.on_answer(trial_id, answer(recorder, trial_id, 2, 0.5))
         assert wait.action == "wait"
-    decisions = recorder.on_failure("00003", Failure("failed", "it raised", "Traceback"))
+    decisions = recorder.on_failure("00003", Failure("exception", "it raised", "Traceback"))
     assert {decision.trial for decision in decisions} == set(recorder.trials)
     assert recorder.trials["00003"].status == "failed"
-    assert recorder.on_failure("00003", Failure("failed", "again", "")) == []
+    assert recorder.on_failure("00003", Failure("exception", "again", "")) == []
 
 
 def test_an_objective_that_is_not_reported_is_told(run: RunDirectory) -> None:
@@ -155,50 +157,87 @@ def test_an_objective_that_is_not_reported_is_told(run: RunDirectory) -> None:
     )
 
 
-def test_a_worker_that_dies_before_an_epoch_is_replaced_once(run: RunDirectory) -> None:
-    recorder = recorder_of(run)
-    recorder.assign("00000")
+def retries_of(run: RunDirectory) -> list[tuple[int, str]]:
+    events = [event for event in events_of(run) if event["event"] == "retry"]
+    return [(event["attempt"], event["kind"]) for event in events]
+
+
+def test_a_trial_starts_again_as_often_as_its_failure_allows(run: RunDirectory) -> None:
+    recorder = recorder_of(run, retries={"worker_died": 2, "exception": 1})
+    died, raised = Failure("worker_died", "it died", ""), Failure("exception", "it raised", "Trace")
+    for failure in (died, raised, died):
+        recorder.on_start("00000")
+        assert recorder.on_failure("00000", failure) == []
+        assert recorder.trials["00000"].start_due
     recorder.on_start("00000")
-    assert recorder.may_start_again("00000")
-    recorder.assign("00000")
-    recorder.on_start("00000")
-    assert not recorder.may_start_again("00000")
-    recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5))
-    assert not recorder.may_start_again("00000")
+    (stop,) = recorder.on_failure("00000", raised)
+    assert stop.action == "stop"
+    assert retries_of(run) == [(0, "worker_died"), (1, "exception"), (2, "worker_died")]
     starts = [event["attempt"] for event in events_of(run) if event["event"] == "start"]
-    assert starts == [0, 1]
+    assert starts == [0, 1, 2, 3]
+    *_, end = events_of(run)
+    assert end["event"] == "end"
+    assert (end["status"], end["reason"], end["error"]) == ("failed", "it raised", "Trace")
 
 
-def test_a_listener_that_fails_is_dropped(run: RunDirectory) -> None:
-    recorder = recorder_of(run)
-    heard: list[Event] = []
-
-    def fails(event: Event) -> None:
-        heard.append(event)
-        raise BrokenPipeError("the terminal is gone")
-
-    recorder.listener = fails
+def test_what_is_no_fault_of_the_trials_is_not_counted(run: RunDirectory) -> None:
+    recorder = recorder_of(run, retries={"worker_died": 0})
     recorder.on_start("00000")
-    recorder.on_start("00001")
-    assert len(heard) == 1
-    (anomaly,) = [event for event in events_of(run) if event["event"] == "anomaly"]
-    assert "the terminal is gone" in anomaly["what"]
+    for _ in range(RETRIES_WITHOUT_FAULT):
+        assert recorder.on_failure("00000", Failure("node_lost", "the node was lost", "")) == []
+    recorder.on_failure("00000", Failure("node_lost", "the node was lost", ""))
+    assert recorder.trials["00000"].status == "failed"
 
 
-@pytest.mark.parametrize(("at", "epochs"), [("last", (2,)), ("best", (1, 2, 3, 4))])
-def test_checkpoints_are_written_where_they_may_be_needed(
-    run: RunDirectory, at: str, epochs: tuple[int, ...]
-) -> None:
-    objective = {"metric": "val_loss", "mode": "min", "at": at}
-    scheduler = {"kind": "pbt", "interval_epochs": 2}
-    recorder = recorder_of(run, objective=objective, scheduler=scheduler)
-    assert recorder.assign("00000").milestones == epochs
-
-
-def test_patience_completes_a_trial(run: RunDirectory) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status"), [("out_of_memory", "out_of_memory"), ("timed_out", "timed_out")]
+)
+def test_a_failure_has_a_status_of_its_own(run: RunDirectory, kind: Any, status: str) -> None:
     recorder = recorder_of(run)
-    recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5, verdict="patience"))
-    assert recorder.trials["00000"].status == "completed"
+    recorder.on_start("00000")
+    recorder.on_failure("00000", Failure(kind, "why", ""))
+    assert recorder.trials["00000"].status == status
+
+
+def test_a_trial_starts_again_from_its_last_whole_checkpoint(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.on_start("00000")
+    for epoch in (1, 2):
+        recorder.on_answer("00000", answer(recorder, "00000", epoch, 0.5))  # names no real file
+    recorder.on_failure("00000", Failure("worker_died", "it died", ""))
+    assignment = recorder.assign("00000")
+    assert (assignment.start_from, assignment.reports, assignment.attempt) == (None, 0, 1)
+    told = [event["what"] for event in events_of(run) if event["event"] == "anomaly"]
+    assert told == [
+        "checkpoints/00000/2.pt is gone or damaged: starts from checkpoints/00000/1.pt",
+        "checkpoints/00000/1.pt is gone or damaged: starts from nothing",
+    ]
+
+
+def test_a_storage_that_fails_ends_the_run_and_not_the_trial(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.on_start("00000")
+    with pytest.raises(ResultsError, match="no space"):
+        recorder.on_answer("00000", Answer(failure=Failure("storage", "no space left", "")))
+    assert recorder.trials["00000"].status == "running"
+
+
+def test_a_trial_that_has_ended_is_not_heard_any_more(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    recorder.on_start("00000")
+    late = answer(recorder, "00000", 1, 0.5)
+    recorder.on_failure("00000", Failure("exception", "it raised", ""))
+    before = events_of(run)
+    assert recorder.on_answer("00000", late) == []
+    assert recorder.on_failure("00000", Failure("worker_died", "it died", "")) == []
+    assert events_of(run) == before
+
+
+def test_a_failure_of_megabytes_is_shortened() -> None:
+    failure = Failure("exception", "a" * 10**6, "b" * 10**7).shortened()
+    assert len(failure.reason) < 1_000
+    assert len(failure.error) < 70_000
+    assert "characters left out" in failure.error
 
 
 def test_assignments_and_answers_survive_their_texts(run: RunDirectory) -> None:
@@ -207,5 +246,5 @@ def test_assignments_and_answers_survive_their_texts(run: RunDirectory) -> None:
     assert Assignment.from_text(assignment.to_text()) == assignment
     said = answer(recorder, "00000", 1, 0.5)
     assert Answer.from_text(said.to_text()) == said
-    failed = Answer(failure=Failure("failed", "why", "Traceback"))
+    failed = Answer(failure=Failure("exception", "why", "Traceback"))
     assert Answer.from_text(failed.to_text()) == failed

@@ -59,7 +59,9 @@ class Worker:
     def answer(self) -> Answer:
         rate = self.assignment.trial["optimizer"]["lr"]
         if rate > 0.9 and len(self.way) == 2:
-            return Answer(failure=Failure("failed", "too fast", "Traceback"))
+            return Answer(failure=Failure("exception", "too fast", "Traceback"))
+        if (self.assignment.trial_id, self.assignment.attempt, len(self.way)) == ("00002", 0, 3):
+            return Answer(failure=Failure("worker_died", "the worker process died", "Traceback"))
         self.way.append(rate)
         self.reports += 1
         epoch = len(self.way)
@@ -98,6 +100,8 @@ def run_to_end(recorder: Recorder) -> None:
         own = [decision.action for decision in decisions if decision.trial == name]
         if not own or own == ["go_on"]:
             workers[name] = worker
+        if recorder.trials[name].start_due:
+            queue.append(workers.pop(name).assignment.trial_id)
         if own == ["exploit"]:
             queue.append(name)
         queue += [

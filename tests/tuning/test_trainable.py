@@ -77,27 +77,25 @@ def test_a_changed_checkpoint_is_refused(assignment: Assignment) -> None:
         .failure
     )
     assert failure is not None
-    assert failure.status == "failed"
+    assert failure.kind == "checkpoint_lost"
     assert "must have the SHA-256" in failure.reason
 
 
 @pytest.mark.parametrize(
-    ("model", "status", "reason"),
+    ("model", "kind", "reason"),
     [
-        ("Raises", "failed", "ValueError: cannot digest (32, 4)"),
-        ("Exits", "failed", "the trial's code called sys.exit(3)"),
-        ("Silent", "failed", "TrialError: "),
+        ("Raises", "exception", "ValueError: cannot digest (32, 4)"),
+        ("Exits", "exception", "the trial's code called sys.exit(3)"),
+        ("Silent", "exception", "TrialError: "),
         ("RunsOutOfMemory", "out_of_memory", "MemoryError: "),
-        ("Missing", "failed", "ConfigError: target must name something in its module"),
+        ("Missing", "exception", "ConfigError: target must name something in its module"),
     ],
 )
-def test_a_failure_is_an_answer(
-    assignment: Assignment, model: str, status: str, reason: str
-) -> None:
+def test_a_failure_is_an_answer(assignment: Assignment, model: str, kind: str, reason: str) -> None:
     trial = TRIAL | {"model": {"kind": "imported", "target": f"poison:{model}"}}
     failure = Work(replace(assignment, trial=trial)).answer().failure
     assert failure is not None
-    assert failure.status == status
+    assert failure.kind == kind
     assert failure.reason.startswith(reason)
     assert failure.error.startswith("Traceback")
 

@@ -1,0 +1,170 @@
+"""Giving the trials of a run to Ray Tune, until all have ended or the run is to end."""
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raytune_pipe.base import ClusterError, ResultsError
+from raytune_pipe.results.control import is_stop_requested, request_stop
+from raytune_pipe.tuning.cluster import Cluster
+from raytune_pipe.tuning.recorder import Recorder
+from raytune_pipe.tuning.signals import NotedSignals
+
+FIRST_PUBLISH_S = 5.0
+"""Seconds from the first report to the first tables; the interval then grows with the run."""
+
+DRAIN_S = 20.0
+"""Seconds that trials have to end their epoch with a checkpoint once the run is to end."""
+
+MOST_VAIN_LOOPS = 3
+"""How often Ray Tune may end by itself, one time after the other, without any report between."""
+
+
+def run_trials(recorder: Recorder, cluster: Cluster, signals: NotedSignals) -> None:
+    """Run what has not ended; where Ray Tune ends before that, go on with what is left.
+
+    Raises:
+        Interrupted: a signal, or a request to stop.
+        ClusterError: Ray Tune ends again and again, or its cluster is gone.
+        ResultsError: the run directory cannot be written.
+    """
+    from raytune_pipe.tuning.ray_errors import RayEnded
+
+    request = cluster.request(recorder.experiment.resources)
+    recorder.device = "cuda" if request.get("GPU") else "cpu"
+    slots = cluster.slots(recorder.experiment.resources)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    publishing, in_vain = Publishing(recorder), 0
+    with tempfile.TemporaryDirectory(prefix="raytune-pipe-", ignore_cleanup_errors=True) as scratch:
+        while not recorder.is_finished:
+            before = recorder.reports
+            try:
+                _loop(recorder, request, slots, scratch, signals, publishing)
+            except RayEnded as ended:
+                in_vain = in_vain + 1 if recorder.reports == before else 0
+                _go_on_after(ended, recorder, in_vain)
+
+
+def _loop(
+    recorder: Recorder,
+    request: dict[str, float],
+    count: int,
+    scratch: str,
+    signals: NotedSignals,
+    publishing: "Publishing",
+) -> None:
+    """One loop of Ray Tune's.
+
+    Raises:
+        RayEnded: it ended before all trials had; those that held a worker are to start again.
+    """
+    from ray import tune
+
+    from raytune_pipe.tuning.adapter import Decider, Loop
+    from raytune_pipe.tuning.planned_trials import PlannedTrials
+    from raytune_pipe.tuning.ray_errors import FirstError, RayEnded
+    from raytune_pipe.tuning.slots import Slots
+    from raytune_pipe.tuning.trainable import TrialActor
+
+    slots, errors = Slots(count), FirstError()
+    planned = PlannedTrials(recorder, slots, request)
+    decider = Decider(recorder, slots, planned, errors)
+    ending = Ending(recorder, signals, lambda: bool(slots.taken))
+
+    def turn() -> None:
+        slots.closed = ending.is_due()
+        decider.kill_silent()
+        publishing.publish_if_due()
+
+    try:
+        with errors.told_from_rays():
+            tune.run(
+                TrialActor,
+                name="scratch",
+                storage_path=scratch,
+                search_alg=planned,
+                scheduler=decider,
+                callbacks=[Loop(recorder, slots, errors, turn)],
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                verbose=0,
+            )
+        if not recorder.is_finished:
+            raise RayEnded("it returned before all trials had ended")
+    except RayEnded as ended:
+        decider.on_loss(str(ended))
+        raise
+
+
+def _go_on_after(ended: Exception, recorder: Recorder, in_vain: int) -> None:
+    """Say in the journal that Ray Tune ended by itself; give up where that leads nowhere."""
+    import ray
+
+    try:
+        ray.nodes()
+    except Exception as error:
+        raise ClusterError(_lost(recorder.run.path, str(ended))) from error
+    if in_vain >= MOST_VAIN_LOOPS:
+        raise ClusterError(_lost(recorder.run.path, str(ended)))
+    recorder.write_anomaly(f"Ray Tune ended by itself, and is started again: {ended}")
+
+
+def _lost(run: Path, why: str) -> str:
+    return (
+        f"{run}: the Ray cluster must stay until all trials have ended, but it is gone or runs "
+        f"none: {why}; when it is back, go on: raytune-pipe resume {run}"
+    )
+
+
+@dataclass
+class Ending:
+    """The end of a run before its trials': they may end their epoch, with a checkpoint."""
+
+    recorder: Recorder
+    signals: NotedSignals
+    is_any_training: Callable[[], bool]
+    deadline: float | None = None
+
+    def is_due(self) -> bool:
+        """Whether no trial may start any more.
+
+        Raises:
+            Interrupted: nothing trains any more, or there is no more time to wait for it.
+        """
+        run = self.recorder.run.path
+        if self.signals.first is None and is_stop_requested(run):
+            self.signals.first = signal.SIGINT
+        if self.signals.first is None:
+            return False
+        if self.deadline is None:
+            self.deadline = time.monotonic() + DRAIN_S
+            request_stop(run)  # tells the workers, wherever they are, to save what they have
+            self.recorder.publish()  # others may end us before the workers are done
+        if not self.is_any_training() or time.monotonic() > self.deadline:
+            self.signals.raise_if_any()
+        return True
+
+
+@dataclass
+class Publishing:
+    """Publishes the tables at growing intervals, so that it never costs more than a twentieth."""
+
+    recorder: Recorder
+    began: float = field(default_factory=time.monotonic)
+    due: float = field(default_factory=lambda: time.monotonic() + FIRST_PUBLISH_S)
+
+    def publish_if_due(self) -> None:
+        """Publish where it is time; where it fails, say so in the journal, and try again later."""
+        started = time.monotonic()
+        if started < self.due:
+            return
+        try:
+            self.recorder.publish()
+        except ResultsError as error:
+            self.recorder.write_anomaly(f"the tables could not be published: {error}")
+        ended = time.monotonic()
+        self.due = ended + max(FIRST_PUBLISH_S, 20 * (ended - started), 0.1 * (ended - self.began))
