@@ -16,7 +16,7 @@ from raytune_pipe import read_results
 from raytune_pipe.base import RaytunePipeError
 from raytune_pipe.results.events import Event, ReportEvent
 from raytune_pipe.results.journal import JOURNAL, read_events
-from raytune_pipe.results.lock import LOCK
+from raytune_pipe.results.lock_files import LOCK
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.tuning.resuming import recorder_of
@@ -163,7 +163,7 @@ def _checkpoints(run: Path) -> Iterable[str]:
 
 def _left_over(run: Path) -> Iterable[str]:
     for path in run.rglob(".*"):
-        if path.name != LOCK:
+        if path.name.partition("-")[0] != LOCK:
             yield f"the temporary file {path.relative_to(run)} is left over"
 
 

@@ -117,6 +117,8 @@ class Journal:
 
     def __init__(self, path: Path, listener: Listener | None = None) -> None:
         self.path = path
+        self.require_right: Callable[[], object] = lambda: None
+        """Called before every append; raises where this process may not write any more."""
         self.cut_bytes = 0
         """The length of the torn tail that was cut off when the journal was opened."""
         self._end = _End()
@@ -165,6 +167,7 @@ class Journal:
         """Write the events and flush them to disk, all with one flush."""
         if self._descriptor is None:
             raise ResultsError(f"{self.path}: the journal must be open, but it was closed")
+        self.require_right()
         number, offset, checksum = self._end
         lines = []
         for event in events:

@@ -4,7 +4,6 @@ The journal is the truth: what is derived from it can be rebuilt, and only what 
 (checkpoints, the experiment's file) can be lost.
 """
 
-import os
 import re
 import time
 from collections.abc import Collection, Iterable
@@ -109,7 +108,7 @@ def repair_run(path: str | Path) -> Verification:
     """
     folder = Path(path)
     journal_of(folder)
-    os.close(take_lock(folder))
+    take_lock(folder).release()
     found = verify_run(folder)
     if not found.is_repairable:
         return found

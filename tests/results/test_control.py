@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -72,7 +71,7 @@ def test_following_ends_with_the_last_event_once_nobody_runs_it(
         for start in range(half, len(data), 500):
             time.sleep(0.02)
             journal.write(data[start : start + 500])
-    os.close(lock)
+    lock.release()
     follower.join(timeout=10)
     assert not follower.is_alive()
     assert texts(read) == texts(read_events(tmp_path / "whole.jsonl"))
@@ -88,7 +87,7 @@ def test_a_request_to_stop_is_taken_once(tmp_path: Path) -> None:
 def test_waiting_for_the_end_does_not_wait_for_ever(tmp_path: Path) -> None:
     lock = take_lock(tmp_path)
     assert not has_ended(tmp_path, within_s=0.01)
-    os.close(lock)
+    lock.release()
     assert has_ended(tmp_path, within_s=0.0)
 
 

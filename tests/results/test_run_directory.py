@@ -1,6 +1,5 @@
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +111,7 @@ def test_the_lock_is_held_until_the_run_is_let_go(tmp_path: Path) -> None:
     with pytest.raises(NameTakenError):
         take_lock(run.path)
     run.close()
-    os.close(take_lock(run.path))
+    take_lock(run.path).release()
 
 
 def test_a_storage_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def weights(path: str) -> bytes:
 
 def files_of(run: Path) -> list[Path]:
     """All that a run says; the lock only says who holds it."""
-    return sorted(path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(path for path in run.rglob("*") if path.is_file() and path.name[:5] != ".lock")
 
 
 def contents(run: Path) -> dict[str, bytes]:
