@@ -10,7 +10,13 @@ from raytune_pipe.cli.options import experiment_options, given, import_words, js
 from raytune_pipe.cli.output import show_next
 from raytune_pipe.cli.program import INTERRUPTED
 from raytune_pipe.cli.resume import first_event, go_on, require_same
-from raytune_pipe.cli.running import Ending, address_option, analyze_option, follow
+from raytune_pipe.cli.running import (
+    Ending,
+    address_option,
+    analyze_option,
+    follow,
+    steal_lock_option,
+)
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="Name of the run's folder, instead of the file's.")
 @click.option("--new", is_flag=True, help="If the name is taken, take the first free NAME-2, ...")
 @click.option("--resume", is_flag=True, help="If the name is taken by this experiment, go on.")
+@steal_lock_option
 @address_option
 @analyze_option
 @json_option
@@ -33,6 +40,7 @@ def launch(
     name: str | None,
     new: bool,
     resume: bool,
+    steal_lock: bool,
     address: str | None,
     analyze: bool,
     as_json: bool,
@@ -41,8 +49,7 @@ def launch(
 
     All its trials, to the end or to Ctrl-C; what was found until then is kept.
     """
-    if new and resume:
-        raise click.UsageError("--new starts a run, --resume goes on with one: give one of them")
+    _require_consistent(new=new, resume=resume, steal_lock=steal_lock)
     if name is not None:
         experiment = experiment.model_copy(update={"name": name})
     imports = ctx.params["allow_imports"]
@@ -51,10 +58,17 @@ def launch(
     run = Path(experiment.storage) / experiment.name
     if resume and run.is_dir():
         require_same(experiment, run)
-        ctx.exit(go_on(run, address, imports, ending))
+        ctx.exit(go_on(run, address, imports, ending, steal_lock=steal_lock))
     words = [*again, *given("--name", name), *given("--address", address)]
     words += ["--new"] if new else []
     ctx.exit(_launch(experiment, address, new, words, ending))
+
+
+def _require_consistent(*, new: bool, resume: bool, steal_lock: bool) -> None:
+    if new and resume:
+        raise click.UsageError("--new starts a run, --resume goes on with one: give one of them")
+    if steal_lock and not resume:
+        raise click.UsageError("--steal-lock goes on with a run: give --resume too")
 
 
 def _launch(

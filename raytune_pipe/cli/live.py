@@ -199,7 +199,10 @@ def words(event: Event, state: LiveState) -> list[str]:
         about = f"{event['trial_id']}: " if "trial_id" in event else ""
         return [f"warning: {about}{event['what']}"]
     if event["event"] == "resume":
-        return [f"{state.name} is gone on with after {state.trained.total()} epochs"]
+        gone_on = [f"{state.name} is gone on with after {state.trained.total()} epochs"]
+        if "took_over" in event:
+            gone_on.append(f"taken over from {event['took_over']}")
+        return gone_on
     if event["event"] == "finish":
         return [
             f"{state.name} {event['state']}" + (f": {event['error']}" if event["error"] else "")

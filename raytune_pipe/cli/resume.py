@@ -16,7 +16,13 @@ from raytune_pipe.cli.options import (
     run_argument,
 )
 from raytune_pipe.cli.program import INTERRUPTED
-from raytune_pipe.cli.running import Ending, address_option, analyze_option, follow
+from raytune_pipe.cli.running import (
+    Ending,
+    address_option,
+    analyze_option,
+    follow,
+    steal_lock_option,
+)
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
@@ -28,6 +34,7 @@ NAMES_OF_THE_FOLDER = ("name", "storage")
 
 @click.command()
 @run_argument
+@steal_lock_option
 @address_option
 @analyze_option
 @imports_option
@@ -36,6 +43,7 @@ NAMES_OF_THE_FOLDER = ("name", "storage")
 def resume(
     ctx: click.Context,
     run: Path,
+    steal_lock: bool,
     address: str | None,
     analyze: bool,
     allow_imports: tuple[str, ...],
@@ -53,10 +61,17 @@ def resume(
         alone=[str(run / "experiment.yaml"), *words],
         options=[*given("--address", address), *words],
     )
-    ctx.exit(go_on(run, address, allow_imports, ending))
+    ctx.exit(go_on(run, address, allow_imports, ending, steal_lock=steal_lock))
 
 
-def go_on(run: Path, address: str | None, allow_imports: tuple[str, ...], ending: Ending) -> int:
+def go_on(
+    run: Path,
+    address: str | None,
+    allow_imports: tuple[str, ...],
+    ending: Ending,
+    *,
+    steal_lock: bool,
+) -> int:
     """Go on with a run to its end, or to a signal; the exit code.
 
     Raises:
@@ -71,7 +86,9 @@ def go_on(run: Path, address: str | None, allow_imports: tuple[str, ...], ending
     if begun:
         require_allowed_imports(begun["experiment"], allowed_imports(allow_imports))
     outcome, heard = follow(
-        lambda listener: runner.resume(run, address=address, listener=listener),
+        lambda listener: runner.resume(
+            run, address=address, listener=listener, steal_lock=steal_lock
+        ),
         recorded=read_events(run / JOURNAL) if begun else (),
     )
     if outcome is None:

@@ -19,6 +19,11 @@ address_option = click.option(
     "--address",
     help="A running Ray cluster: auto, or HOST:PORT; without it, this machine alone is used.",
 )
+steal_lock_option = click.option(
+    "--steal-lock",
+    is_flag=True,
+    help="Go on although a process on another host holds the run, if that host cannot be asked.",
+)
 analyze_option = click.option(
     "--analyze", is_flag=True, help="Rank the hyperparameters at the end."
 )

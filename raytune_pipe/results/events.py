@@ -173,6 +173,8 @@ class ResumeEvent(TypedDict):
 
     event: Literal["resume"]
     package_version: str
+    took_over: NotRequired[str]
+    """Who held the run before, and why it counts as gone; absent where it had let it go."""
     time: float
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from raytune_pipe.base import ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
-from raytune_pipe.results.events import Event, PlanEvent
+from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.run_directory import RunDirectory
@@ -42,9 +42,7 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
             named.add(replay.next["checkpoint"]["path"])
         _feed(recorder, replay, replay.next)
     recorder.replay = None
-    recorder.write(
-        {"event": "resume", "package_version": version("raytune-pipe"), "time": time.time()}
-    )
+    recorder.write(_resume_event(run))
     for difference in replay.differences:
         recorder.write_anomaly(f"replay: {difference}")
     for trial_id, progress in recorder.trials.items():
@@ -52,6 +50,17 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
             _make_ready(recorder, trial_id, progress)
     _clear_away_unfinished(run, named)
     return recorder
+
+
+def _resume_event(run: RunDirectory) -> ResumeEvent:
+    event: ResumeEvent = {
+        "event": "resume",
+        "package_version": version("raytune-pipe"),
+        "time": time.time(),
+    }
+    if run.took_over:
+        event["took_over"] = run.took_over
+    return event
 
 
 def _experiment(run: RunDirectory, replay: Replay) -> Experiment:

@@ -82,7 +82,11 @@ def launch(
 
 
 def resume(
-    path: Path, *, address: str | None = None, listener: Listener = lambda _event: None
+    path: Path,
+    *,
+    address: str | None = None,
+    listener: Listener = lambda _event: None,
+    steal_lock: bool = False,
 ) -> Outcome:
     """Go on with a run that was interrupted or killed, from what its journal holds.
 
@@ -93,6 +97,7 @@ def resume(
         path: the run directory.
         address: as in `launch`.
         listener: hears every new event of the journal, after it is on disk.
+        steal_lock: also where a process on another host holds the run which cannot be asked.
 
     Raises:
         NameTakenError: a process still runs it.
@@ -101,7 +106,7 @@ def resume(
     """
     if (done := _finished(path)) is not None:
         return done
-    with noted_signals() as signals, RunDirectory.reopen(path) as run:
+    with noted_signals() as signals, RunDirectory.reopen(path, steal_lock=steal_lock) as run:
         take_stop_request(run.path)  # one that came too late for the process before
         recorder = recorder_of(run, listener)
         return _run(recorder, address, signals)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,9 @@ import pytest
 from click.testing import Result
 
 from raytune_pipe.experiment_file import load_experiment
+from raytune_pipe.results.holder import Holder
 from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.lock_files import LOCK
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.tuning.runner import prepare
 
@@ -100,6 +103,27 @@ def test_a_run_that_a_process_holds_is_refused(command: Command, left: Path) -> 
         result = command("resume", left)
     assert result.exit_code == 4
     assert f"held by process {os.getpid()}" in result.stderr
+
+
+def test_a_run_that_another_host_holds_is_taken_by_force_only(
+    command: Command, file: Path, left: Path
+) -> None:
+    for lock in left.glob(f"{LOCK}*"):
+        lock.unlink()
+    elsewhere = {**asdict(Holder.here(1, has_flock=True)), "host": "far", "boot_id": "another"}
+    (left / LOCK).write_text(json.dumps(elsewhere))
+    refused = command("resume", left)
+    assert refused.exit_code == 4
+    assert f"held by process {os.getpid()} on far (last heartbeat " in refused.stderr
+    assert f"raytune-pipe resume {left} --steal-lock" in refused.stderr
+    assert "running" in command("status", left).stdout
+    words = ("launch", file, "--set", f"storage={left.parent}", "--steal-lock")
+    assert command(*words).exit_code == 2
+    taken = command(*words, "--resume")
+    assert taken.exit_code == 0, taken.stderr
+    line = f"taken over from process {os.getpid()} on far: it was taken by force, with --steal-lock"
+    assert line in taken.stderr
+    assert line in command("logs", left).stdout
 
 
 def test_what_a_journal_imports_must_be_allowed(
