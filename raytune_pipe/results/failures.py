@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 
-from raytune_pipe.results.events import EndEvent, Event, RetryEvent
+from raytune_pipe.results.events import EndEvent, Event, RetryEvent, Status
 
 ERRORS = "errors"
 """Their folder in a run directory."""
+
+
+FAILED: tuple[Status, ...] = ("failed", "out_of_memory", "timed_out")
+"""Statuses of trials whose last attempt has failed."""
 
 
 class ErrorFold:
@@ -23,7 +27,7 @@ class ErrorFold:
             self._attempts[event["trial_id"]] = event["attempt"]
         elif event["event"] == "retry":
             self._add(event["trial_id"], event["attempt"], event)
-        elif event["event"] == "end" and event["error"]:
+        elif event["event"] == "end" and event["status"] in FAILED:
             self._add(event["trial_id"], self._attempts.get(event["trial_id"], 0), event)
 
     def _add(self, trial_id: str, attempt: int, event: RetryEvent | EndEvent) -> None:

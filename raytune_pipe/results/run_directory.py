@@ -184,11 +184,12 @@ class RunDirectory:
     def _write_errors(self) -> None:
         """Write an error file for each attempt that has failed, where there is none."""
         for name, text in self._errors.unwritten():
-            path, data = self.path / name, text.encode(errors="replace")
+            path = self.path / name
             with write_errors(path, self.path):
                 path.parent.mkdir(mode=0o700, exist_ok=True)
             if not path.exists():
-                write_atomically(path, lambda file, data=data: file.write(data), self.path)
+                data = text.encode(errors="replace")
+                write_atomically(path, partial(_write_bytes, data), self.path)
 
     def rebuild(self) -> None:
         """Write the tables and the status anew, as the journal tells of a run that was left."""
@@ -262,6 +263,10 @@ def _require_whole_journal(path: Path) -> None:
             f"has {found:,}: its end is lost, though the tables hold what it told; "
             "restore it from a copy"
         )
+
+
+def _write_bytes(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def _write_parquet(table: pa.Table, file: BinaryIO) -> None:

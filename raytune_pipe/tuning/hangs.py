@@ -27,7 +27,7 @@ def ended_when_hung(assignment: Assignment) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def take_hang(directory: Path, trial_id: str, attempt: int, timeout_s: float) -> Failure | None:
