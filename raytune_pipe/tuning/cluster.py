@@ -6,12 +6,12 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytune_pipe.base import ClusterError
+from raytune_pipe.base import ClusterError, ConfigError
 from raytune_pipe.experiment import Resources
 
 ENVIRONMENT = {
@@ -98,11 +98,13 @@ def local_cluster() -> Cluster:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Cluster]:
+def connected(address: str | None, env_passthrough: Sequence[str] = ()) -> Iterator[Cluster]:
     """A connection to Ray, closed at the end; an embedded Ray ends with it.
 
     Args:
         address: None for an embedded local Ray; ``auto`` or ``HOST:PORT`` for an existing cluster.
+        env_passthrough: Names of environment variables that its workers get with the values here;
+            those of an embedded Ray have all.
 
     Raises:
         ClusterError: nothing answers there.
@@ -117,12 +119,12 @@ def connected(address: str | None) -> Iterator[Cluster]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    with _ray(address) if not ray.is_initialized() else nullcontext():
+    with _ray(address, env_passthrough) if not ray.is_initialized() else nullcontext():
         yield Cluster(tuple(node["Resources"] for node in ray.nodes() if node["Alive"]))
 
 
 @contextmanager
-def _ray(address: str | None) -> Iterator[None]:
+def _ray(address: str | None, env_passthrough: Sequence[str]) -> Iterator[None]:
     """Ray connected, and at the end disconnected; an embedded one leaves no file behind."""
     import ray
 
@@ -138,14 +140,25 @@ def _ray(address: str | None) -> Iterator[None]:
                 own = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
                 ray.init(address="local", _temp_dir=scratch, **own, **quiet)
             else:
-                worker_environment = {"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}}
-                ray.init(address=address, runtime_env=worker_environment, **quiet)
+                passed = {name: os.environ[name] for name in env_passthrough}
+                variables = {"env_vars": passed | {"RAY_CHDIR_TO_TRIAL_DIR": "0"}}
+                ray.init(address=address, runtime_env=variables, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(_no_answer(address, error)) from error
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def require_variables(env_passthrough: Sequence[str]) -> None:
+    """Raise `ConfigError` unless all variables that workers are to get are set here."""
+    missing = [name for name in env_passthrough if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f"env_passthrough: {', '.join(missing)} must be set where the experiment is launched, "
+            "but is not; export it, or take its name away"
+        )
 
 
 def _sweep_scratch() -> None:

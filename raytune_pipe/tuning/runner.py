@@ -24,7 +24,7 @@ from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.run_directory import RunDirectory, read_status
 from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import leaves
-from raytune_pipe.tuning.cluster import connected, local_cluster
+from raytune_pipe.tuning.cluster import connected, local_cluster, require_variables
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
 from raytune_pipe.tuning.running import run_trials
@@ -61,11 +61,13 @@ def launch(
         listener: hears every event of the journal, after it is on disk.
 
     Raises:
+        ConfigError: a variable of `env_passthrough` is not set.
         ClusterError: no cluster answers, or none of its nodes can run a trial.
         NameTakenError: the name is taken, and `new` was not asked for.
         ResultsError: the run directory cannot be written.
     """
     plan = experiment.plan()
+    require_variables(experiment.env_passthrough)
     if address is None:
         local_cluster().request(experiment.resources)
     storage = Path(experiment.storage)
@@ -109,6 +111,7 @@ def resume(
     with noted_signals() as signals, RunDirectory.reopen(path, steal_lock=steal_lock) as run:
         take_stop_request(run.path)  # one that came too late for the process before
         recorder = recorder_of(run, listener)
+        require_variables(recorder.experiment.env_passthrough)
         return _run(recorder, address, signals)
 
 
@@ -129,7 +132,7 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals) -> Outc
     """Run what has not ended yet, and leave the run published, however it ends."""
     try:
         if not recorder.is_finished:
-            with connected(address) as cluster:
+            with connected(address, recorder.experiment.env_passthrough) as cluster:
                 signals.install()  # Ray has just put in its own
                 run_trials(recorder, cluster, signals)
     except Interrupted as interrupted:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raytune_pipe.base import ClusterError
+from raytune_pipe.base import ClusterError, ConfigError
 from raytune_pipe.experiment import Resources
 from raytune_pipe.tuning import cluster
 from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
@@ -74,3 +74,12 @@ def test_what_a_killed_process_left_is_swept(
 def test_workers_are_reached_through_the_ray_that_runs() -> None:
     with connected(None) as found:
         assert found.nodes[0]["CPU"] >= 1
+
+
+def test_variables_to_pass_on_must_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN_HERE", "secret")
+    monkeypatch.delenv("TOKEN_ELSEWHERE", raising=False)
+    cluster.require_variables(["TOKEN_HERE"])
+    with pytest.raises(ConfigError, match=r"TOKEN_ELSEWHERE must be set .* export it") as caught:
+        cluster.require_variables(["TOKEN_HERE", "TOKEN_ELSEWHERE"])
+    assert "secret" not in str(caught.value)
