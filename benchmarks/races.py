@@ -5,18 +5,19 @@ import fcntl
 import json
 import multiprocessing
 import os
+import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from raytune_pipe.base import RaytunePipeError
+from raytune_pipe.base import NameTakenError, RaytunePipeError
 from raytune_pipe.results.holder import Holder
-from raytune_pipe.results.lock import STALE_AFTER_S
+from raytune_pipe.results.lock import STALE_AFTER_S, take_lock
 from raytune_pipe.results.lock_files import LOCK
 from raytune_pipe.results.run_directory import RunDirectory
 
@@ -27,6 +28,9 @@ RACES: dict[Race, str] = {
     "far": "a run that a silent host left",
     "again": "a run that was let go, the same one in all rounds",
 }
+DAWDLES = ("open", "scandir", "link", "unlink", "mkdir")
+"""Calls of the operating system before which a racing process waits."""
+LONGEST_DAWDLE_S = 0.002
 WAIT_S = 60.0
 """Longest wait of one for the others."""
 
@@ -58,6 +62,24 @@ class Storage:
             os.link = _no_links  # type: ignore[assignment]
 
 
+def _dawdle() -> None:
+    """Let this process wait a random while between its file operations.
+
+    Each takes microseconds: one process would be done before the next one has seen anything.
+    """
+    rng = random.Random(os.getpid())
+
+    def after_a_while(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wait_and_call(*words: Any, **named: Any) -> Any:
+            time.sleep(rng.uniform(0, LONGEST_DAWDLE_S))
+            return call(*words, **named)
+
+        return wait_and_call
+
+    for name in DAWDLES:
+        setattr(os, name, after_a_while(getattr(os, name)))
+
+
 def _no_locks(*_: object) -> NoReturn:
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -83,7 +105,7 @@ class Found:
 def race(folder: Path, rounds: int, processes: int, storage: Storage) -> dict[Race, Found]:
     """Let the processes race, round after round; they are all there before the first one."""
     found = {kind: Found() for kind in RACES}
-    with _racers(folder, rounds, processes, storage) as (barrier, answers):
+    with _racers(folder, rounds, processes, storage, _run_rounds) as (barrier, answers):
         for kind, number in _rounds(rounds):
             _prepare(kind, folder, number, storage)
             barrier.wait(WAIT_S)
@@ -98,13 +120,45 @@ def _rounds(count: int) -> Iterator[tuple[Race, int]]:
     return ((kind, number) for kind in RACES for number in range(count))
 
 
+def take_turns(folder: Path, turns: int, processes: int, storage: Storage) -> tuple[int, int]:
+    """Let each process own the same folder so many times, all in a scramble.
+
+    Returns how many turns there were, and in how many the owner was not alone.
+    """
+    with _racers(folder, turns, processes, storage, _run_turns) as (barrier, answers):
+        barrier.wait(WAIT_S)
+        told = [answers.get() for _ in range(processes)]
+    return sum(had for had, _ in told), sum(overlaps for _, overlaps in told)
+
+
+def _run_turns(folder: Path, turns: int, storage: Storage, barrier: Barrier, answers: Any) -> None:
+    storage.pretend()
+    _dawdle()
+    inside, had, overlaps = folder / "inside", 0, 0
+    barrier.wait(WAIT_S)
+    until = time.monotonic() + WAIT_S
+    while had < turns and time.monotonic() < until:
+        try:
+            lock = take_lock(folder)
+        except NameTakenError:
+            continue
+        try:
+            inside.touch(exist_ok=False)
+            inside.unlink()
+        except FileExistsError:
+            overlaps += 1
+        had += 1
+        lock.release()
+    answers.put((had, overlaps))
+
+
 @contextmanager
 def _racers(
-    folder: Path, rounds: int, processes: int, storage: Storage
+    folder: Path, rounds: int, processes: int, storage: Storage, run: Callable[..., None]
 ) -> Iterator[tuple[Barrier, Any]]:
     barrier, answers = _context.Barrier(processes + 1), _context.SimpleQueue()
     words = (folder, rounds, storage, barrier, answers)
-    racers = [_context.Process(target=_run, args=words) for _ in range(processes)]
+    racers = [_context.Process(target=run, args=words) for _ in range(processes)]
     for racer in racers:
         racer.start()
     try:
@@ -117,9 +171,12 @@ def _racers(
             racer.join(WAIT_S)
 
 
-def _run(folder: Path, rounds: int, storage: Storage, barrier: Barrier, answers: Any) -> None:
+def _run_rounds(
+    folder: Path, rounds: int, storage: Storage, barrier: Barrier, answers: Any
+) -> None:
     """What each racing process does."""
     storage.pretend()
+    _dawdle()
     for kind, number in _rounds(rounds):
         barrier.wait(WAIT_S)
         run: RunDirectory | None = None
