@@ -81,16 +81,16 @@ class Worker:
 def launch(experiment: Experiment, storage: Path, listener: Listener) -> None:
     """Run to the end, one trial at a time."""
     with RunDirectory.claim(storage, experiment.name) as run:
-        _run_to_end(prepare(experiment, experiment.plan(), run, listener))
+        run_to_end(prepare(experiment, experiment.plan(), run, listener))
 
 
 def resume(path: Path, listener: Listener) -> None:
     """Go on with a run to its end, one trial at a time."""
     with RunDirectory.reopen(path) as run:
-        _run_to_end(recorder_of(run, listener))
+        run_to_end(recorder_of(run, listener))
 
 
-def _run_to_end(recorder: Recorder) -> None:
+def run_to_end(recorder: Recorder) -> None:
     """One worker; a trial on hold gives it away, and one released waits for it, as under Ray."""
     trials = recorder.trials
     going = [trial for trial, one in trials.items() if not one.has_ended and not one.waiting]
