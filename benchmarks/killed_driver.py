@@ -19,7 +19,7 @@ from raytune_pipe import launch, load_experiment, resume
 from raytune_pipe.results.events import Event, ReportEvent
 from raytune_pipe.results.journal import JOURNAL
 from raytune_pipe.scheduling.decisions import Decision
-from raytune_pipe.tuning import runner
+from raytune_pipe.tuning import running
 from raytune_pipe.tuning.recorder import Recorder
 
 RUN = "run"
@@ -225,7 +225,7 @@ def die() -> None:
 
 def main(phase: str, verb: str, path: str) -> None:
     """Launch or resume, and die at the phase; ends with `NEVER_CAME` if it does not come."""
-    runner.FIRST_PUBLISH_S = PUBLISH_AFTER_S
+    running.FIRST_PUBLISH_S = PUBLISH_AFTER_S
     experiment = load_experiment(path) if verb == "launch" else None
     point = phase_of(phase, experiment.trials if experiment else 0)
     point.arm()
