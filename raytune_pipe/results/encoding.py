@@ -11,6 +11,7 @@ from typing import Any, cast
 from raytune_pipe.results.events import Event
 
 _TAG = "$float"
+_DECODER = json.JSONDecoder()
 
 
 def encode(event: Event) -> bytes:
@@ -26,7 +27,7 @@ def encode(event: Event) -> bytes:
 
 def decode(payload: bytes) -> Event:
     """The event that `encode` was given; its tuples have become lists."""
-    event = json.loads(payload.decode("ascii"))
+    event, _ = _DECODER.raw_decode(payload.decode("ascii"))
     return cast(Event, _unescape(event) if b'"$' in payload else event)
 
 

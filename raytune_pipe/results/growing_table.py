@@ -1,29 +1,45 @@
 """A table that only grows."""
 
-from collections.abc import Mapping
-from operator import itemgetter
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
 _CHUNK_ROWS = 2_000
 """Rows kept as Python objects at most; converting that many takes some 20 ms."""
 
+Row = TypeVar("Row")
 
-class GrowingTable:
-    """Rows in order of arrival, packed into Arrow columns as soon as there are enough of them."""
 
-    def __init__(self, schema: pa.Schema) -> None:
+def columns_of_mappings(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Mapping[str, Sequence[Any]]:
+    """The values of each column; null where a row lacks it."""
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+class GrowingTable(Generic[Row]):
+    """Rows in order of arrival, packed into Arrow columns as soon as there are enough of them.
+
+    ``columns`` gives the values of each named column of some rows.
+    """
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        columns: Callable[[Sequence[Row], Sequence[str]], Mapping[str, Sequence[Any]]],
+    ) -> None:
         self._schema = schema
+        self._columns = columns
         self._packed: list[pa.Table] = []
-        self._rows: list[Mapping[str, Any]] = []
+        self._rows: list[Row] = []
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row; a column that it lacks is null."""
+    def append(self, row: Row) -> None:
+        """Add a row."""
         self._rows.append(row)
         self._count += 1
         if len(self._rows) >= _CHUNK_ROWS:
@@ -44,10 +60,22 @@ class GrowingTable:
 
     def _pack(self) -> None:
         if self._rows:
-            pick = itemgetter(*self._schema.names)
-            empty = dict.fromkeys(self._schema.names)
-            values = [pick({**empty, **row}) for row in self._rows]
-            columns = zip(self._schema.types, zip(*values, strict=True), strict=True)
-            arrays = [pa.array(column, kind) for kind, column in columns]
+            columns = self._columns(self._rows, self._schema.names)
+            arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
             self._packed.append(pa.Table.from_arrays(arrays, schema=self._schema))
             self._rows = []
+
+
+def without_rows(table: pa.Table, positions: Collection[int]) -> pa.Table:
+    """The table without some of its rows; only the chunks that hold one of them are copied."""
+    if not positions:
+        return table
+    remaining = sorted(positions, reverse=True)
+    batches, begin = [], 0
+    for batch in table.to_batches():
+        mask = bytearray(b"\1" * len(batch))
+        while remaining and remaining[-1] < begin + len(batch):
+            mask[remaining.pop() - begin] = 0
+        begin += len(batch)
+        batches.append(batch.filter(pa.array(map(bool, mask))) if 0 in mask else batch)
+    return pa.Table.from_batches(batches, schema=table.schema)

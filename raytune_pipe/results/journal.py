@@ -19,7 +19,7 @@ from zlib import crc32
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.encoding import decode, encode
-from raytune_pipe.results.events import Event
+from raytune_pipe.results.events import SCHEMA_VERSION, Event
 from raytune_pipe.results.files import flush_folder, storage_errors, write_errors
 
 JOURNAL = "journal.jsonl"
@@ -29,6 +29,22 @@ Listener = Callable[[Event], object]
 """Called with every event once it is on disk."""
 
 _TORN_LINE = re.compile(rb"(?P<length>[1-9]\d*)( [0-9a-f]{0,7}| [0-9a-f]{8}( (?P<json>.*))?)?")
+
+
+class NewerVersionError(ResultsError):
+    """A file is of a later version of this package, which alone can read it."""
+
+
+def require_known_version(version: int, file: Path) -> None:
+    """Raise `NewerVersionError` where a file is of a schema version that this package cannot know.
+
+    What it holds might be misread without a word.
+    """
+    if version > SCHEMA_VERSION:
+        raise NewerVersionError(
+            f"{file}: must be of schema version {SCHEMA_VERSION} at most, but got {version}: it was "
+            "written by a newer version of raytune-pipe; upgrade to read it"
+        )
 
 
 class JournalReader:
@@ -72,7 +88,10 @@ class JournalReader:
         self.number += 1
         self.offset += len(line)
         self.checksum = checksum
-        return decode(payload)
+        event = decode(payload)
+        if event["event"] == "experiment":
+            require_known_version(event["schema_version"], self.path)
+        return event
 
 
 def journal_of(folder: Path) -> Path:
@@ -109,6 +128,7 @@ class Journal:
     """Appends events; an append returns once they are on disk.
 
     An append that is interrupted (Ctrl-C) may be on disk or not; the next one overwrites it.
+    A journal that is gone on with is read when that is first needed, and only once.
 
     Raises:
         ResultsError: the file cannot be written. After a failed append it takes no more, since
@@ -120,7 +140,8 @@ class Journal:
         self.require_right: Callable[[], object] = lambda: None
         """Called before every append; raises where this process may not write any more."""
         self.cut_bytes = 0
-        """The length of the torn tail that was cut off when the journal was opened."""
+        """The length of the torn tail that was cut off once all was read."""
+        self._unread: JournalReader | None = None
         self._end = _End()
         self._interrupted = False
         self._listener = listener
@@ -129,11 +150,13 @@ class Journal:
     @property
     def number(self) -> int:
         """Events in the journal."""
+        self._read_on()
         return self._end.number
 
     @property
     def offset(self) -> int:
         """Where the last one ends, in bytes."""
+        self._read_on()
         return self._end.offset
 
     @classmethod
@@ -148,25 +171,44 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, listener: Listener | None = None) -> Self:
-        """Go on with a journal: its events are read to the listener, a torn tail is cut off."""
+        """Go on with a journal; see `recorded`."""
         journal = cls(path, listener)
-        reader = read_events(path)
-        for event in reader:
-            if listener:
-                listener(event)
-        journal._end = _End(reader.number, reader.offset, reader.checksum)
-        journal.cut_bytes = reader.torn_bytes
         with write_errors(path, path.parent):
             journal._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-            if reader.torn_bytes:
-                os.ftruncate(journal._descriptor, reader.offset)
-                os.fsync(journal._descriptor)
+        journal._unread = read_events(path)
         return journal
+
+    def recorded(self) -> Iterator[Event]:
+        """The events that were there when it was opened, each after the listener heard of it.
+
+        At their end a torn tail is cut off. What has not been taken from here is read, for the
+        listener alone, by whatever comes next.
+        """
+        reader = self._unread
+        if reader is None:
+            return
+        for event in reader:
+            if self._listener:
+                self._listener(event)
+            yield event
+        self._end = _End(reader.number, reader.offset, reader.checksum)
+        self.cut_bytes = reader.torn_bytes
+        if reader.torn_bytes and self._descriptor is not None:
+            with write_errors(self.path, self.path.parent):
+                os.ftruncate(self._descriptor, reader.offset)
+                os.fsync(self._descriptor)
+        self._unread = None
+
+    def _read_on(self) -> None:
+        if self._unread is not None:
+            for _ in self.recorded():
+                pass
 
     def append(self, *events: Event) -> None:
         """Write the events and flush them to disk, all with one flush."""
         if self._descriptor is None:
             raise ResultsError(f"{self.path}: the journal must be open, but it was closed")
+        self._read_on()
         self.require_right()
         number, offset, checksum = self._end
         lines = []

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Set
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,8 +18,9 @@ from raytune_pipe.results.events import (
     StartEvent,
     Status,
 )
-from raytune_pipe.results.growing_table import GrowingTable
+from raytune_pipe.results.growing_table import GrowingTable, columns_of_mappings, without_rows
 from raytune_pipe.results.lineage import as_text, lineage_rows
+from raytune_pipe.results.report_columns import TrialReport, report_columns
 from raytune_pipe.results.schema import (
     file_metadata,
     lineage_schema,
@@ -27,7 +29,7 @@ from raytune_pipe.results.schema import (
     reports_schema,
     trials_schema,
 )
-from raytune_pipe.results.trial_state import ReportRow, TrialState, microseconds
+from raytune_pipe.results.trial_state import TrialState
 from raytune_pipe.search_space import SearchSpace
 
 
@@ -50,9 +52,9 @@ class TableFold:
         self._text_columns: frozenset[str] = frozenset()
         self._metrics: set[str] = set()
         self._trials: dict[str, TrialState] = {}
-        self._reports = GrowingTable(pa.schema([]))
+        self._reports = self._reports_table(pa.schema([]))
         self._superseded: set[int] = set()
-        self._lineage = GrowingTable(lineage_schema())
+        self._lineage = GrowingTable(lineage_schema(), columns_of_mappings)
 
     def add(self, event: Event) -> None:
         """Take the next event."""
@@ -106,7 +108,7 @@ class TableFold:
         at_best = self.experiment["objective"]["at"] == "best"
         return Tables(
             trials=self._trials_table(trials, all_reports, at_best),
-            reports=self._without_superseded(all_reports),
+            reports=without_rows(all_reports, self._superseded),
             lineage=self._lineage.to_table(lineage),
         )
 
@@ -125,7 +127,10 @@ class TableFold:
             name for name, column_type in event["columns"].items() if column_type == "string"
         )
         self._metrics = set(STANDARD_METRICS)
-        self._reports = GrowingTable(reports_schema(event, self._metrics))
+        self._reports = self._reports_table(reports_schema(event, self._metrics))
+
+    def _reports_table(self, schema: pa.Schema) -> GrowingTable[TrialReport]:
+        return GrowingTable(schema, partial(report_columns, self._text_columns))
 
     def _add_start(self, event: StartEvent) -> None:
         trial = self._trial(event["trial_id"])
@@ -140,15 +145,13 @@ class TableFold:
         trial.attempts = max(trial.attempts, event["attempt"] + 1)
         if not event["metrics"].keys() <= self._metrics:
             self._add_metrics(event["metrics"].keys() - self._metrics)
-        row = ReportRow(len(self._reports), event["attempt"], event["score"])
-        self._reports.append(self._report_row(event, trial))
-        earlier = trial.rows.get(event["report"])
-        if earlier and earlier.attempt > row.attempt:
-            self._superseded.add(row.position)
+        position = len(self._reports)
+        self._reports.append(TrialReport(event, trial.leaves))
+        superseded = trial.rows.put(event["report"], position, event["attempt"], event["score"])
+        if superseded is not None:
+            self._superseded.add(superseded)
+        if superseded == position:
             return
-        if earlier:
-            self._superseded.add(earlier.position)
-        trial.rows[event["report"]] = row
         trial.last = event
         if event["checkpoint"]:
             trial.last_with_checkpoint = event
@@ -157,18 +160,6 @@ class TableFold:
         for name in names:
             self._reports.add_field(metric_field(name))
         self._metrics |= names
-
-    def _report_row(self, event: ReportEvent, trial: TrialState) -> dict[str, Any]:
-        checkpoint = event["checkpoint"]
-        return {
-            **trial.leaves,
-            **self._as_columns(event["values"]),
-            **event["metrics"],
-            **{name: event[name] for name in _COPIED},  # type: ignore[literal-required]  # its own keys
-            "checkpoint": checkpoint and checkpoint["path"],
-            "checkpoint_sha256": checkpoint and checkpoint["sha256"],
-            "reported_at": microseconds(event["time"]),
-        }
 
     def _add_decisions(self, event: DecisionEvent) -> None:
         for decision in event["decisions"]:
@@ -187,12 +178,6 @@ class TableFold:
             for name, value in values.items()
         }
 
-    def _without_superseded(self, reports: pa.Table) -> pa.Table:
-        if not self._superseded:
-            return reports
-        kept = [index for index in range(len(reports)) if index not in self._superseded]
-        return reports.take(pa.array(kept, pa.int64()))
-
     def _trials_table(self, schema: pa.Schema, reports: pa.Table, at_best: bool) -> pa.Table:
         """One row for each trial that has begun, as it stood at its scored report.
 
@@ -201,8 +186,7 @@ class TableFold:
         """
         begun = [trial for trial in self._trials.values() if trial.begun]
         table = pa.Table.from_pylist([trial.row() for trial in begun], schema=schema)
-        scored = [trial.scored_row(at_best) for trial in begun]
-        positions = pa.array([report and report.position for report in scored], pa.int64())
+        positions = pa.array([trial.scored_position(at_best) for trial in begun], pa.int64())
         names = self._names_at_report()
         at_report = reports.select(names).take(positions)
         for name in names:
@@ -214,16 +198,3 @@ class TableFold:
         """The columns of the table of trials that are taken from a report."""
         hyperparameters = self.experiment["columns"] if self.experiment else ()
         return ["score", "epoch", "step", *hyperparameters, *metric_names(self._metrics)]
-
-
-_COPIED = (
-    "trial_id",
-    "report",
-    "attempt",
-    "segment",
-    "epoch",
-    "step",
-    "time_s",
-    "score",
-    "verdict",
-)

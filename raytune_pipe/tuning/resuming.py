@@ -8,7 +8,6 @@ from raytune_pipe.base import ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent
 from raytune_pipe.results.files import storage_errors
-from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.results.verifying import leftovers
 from raytune_pipe.tuning.progress import TrialProgress
@@ -28,14 +27,15 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
     Raises:
         ResultsError: the journal does not begin with an experiment.
     """
-    replay = Replay(read_events(run.path / JOURNAL))
+    replay = Replay(run.journal.recorded())
     experiment = _experiment(run, replay)
     planned = _plan(run, experiment, replay)
-    names = [one.trial_id for one in experiment.plan()]
+    drawn = experiment.plan()
+    names = [one.trial_id for one in drawn]
     space, epochs = experiment.space(), experiment.trial.epochs
     maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
     recorder = Recorder(experiment, run, maker, listener=listener, replay=replay)
-    recorder.add_plan([*planned, *experiment.plan()[len(planned) :]], recorded=len(planned))
+    recorder.add_plan([*planned, *drawn[len(planned) :]], recorded=len(planned))
     named: set[str] = set()
     while replay.next:
         if replay.next["event"] == "report" and replay.next["checkpoint"]:

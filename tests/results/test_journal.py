@@ -73,7 +73,7 @@ def test_one_append_is_one_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_listener_hears_what_is_on_disk_and_what_is_appended(written: Path) -> None:
     heard: list[Event] = []
     journal = Journal.open(written, heard.append)
-    assert heard == NOTES
+    assert list(journal.recorded()) == heard == NOTES
     journal.append(note("fourth"))
     assert heard[3:] == [note("fourth")]
     assert journal.number == 4
@@ -96,6 +96,7 @@ def test_opening_cuts_a_torn_tail_and_goes_on(written: Path) -> None:
     with written.open("ab") as file:
         file.write(b'55 0badcafe {"event":"ano')
     journal = Journal.open(written)
+    assert list(journal.recorded()) == NOTES
     assert journal.cut_bytes == 25
     assert written.stat().st_size == whole
     journal.append(note("fourth"))
@@ -126,12 +127,27 @@ def test_lines_that_are_missing_doubled_or_exchanged_are_damage(
         list(read_events(written))
 
 
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_what_was_not_taken_of_what_is_recorded_is_read_before_an_append(
+    taken: int, written: Path
+) -> None:
+    with written.open("ab") as file:
+        file.write(b"30 1234")
+    heard: list[Event] = []
+    journal = Journal.open(written, heard.append)
+    recorded = journal.recorded()
+    assert [next(recorded) for _ in range(taken)] == NOTES[:taken]
+    journal.append(note("fourth"))
+    journal.close()
+    assert list(read_events(written)) == heard == [*NOTES, note("fourth")]
+
+
 def test_damage_names_the_file_the_event_and_the_offset(written: Path) -> None:
     data = written.read_bytes()
     offset = data.index(b"\n") + 1
     written.write_bytes(data.replace(b"second", b"tampered"))
     with pytest.raises(ResultsError, match=f"event 2 at byte {offset} must fit") as caught:
-        Journal.open(written)
+        list(Journal.open(written).recorded())
     assert str(written) in str(caught.value)
     assert caught.value.exit_code == 5
 
@@ -139,8 +155,9 @@ def test_damage_names_the_file_the_event_and_the_offset(written: Path) -> None:
 def test_damage_is_left_as_it_is(written: Path) -> None:
     damaged = written.read_bytes().replace(b"second", b"sEcond") + b"12 torn"
     written.write_bytes(damaged)
+    journal = Journal.open(written)
     with pytest.raises(ResultsError):
-        Journal.open(written)
+        journal.append(note("more"))
     assert written.read_bytes() == damaged
 
 
@@ -163,6 +180,7 @@ def test_after_a_failed_append_the_journal_takes_no_more(tmp_path: Path) -> None
     assert "closed" in closed
     assert heard == "['fits']"
     reopened = Journal.open(path)
+    assert list(reopened.recorded()) == [note("fits")]
     assert reopened.cut_bytes > 0
     reopened.append(note("again"))
     reopened.close()
