@@ -117,6 +117,10 @@ class ClusterError(RaytunePipeError):
     exit_code = 6
 
 
+class ClusterLostError(ClusterError):
+    """The cluster is gone while trials run on it; the run can be gone on with."""
+
+
 class TrialError(RaytunePipeError):
     """A trial's own code broke a rule, such as a metric that is not a number."""
 

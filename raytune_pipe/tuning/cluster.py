@@ -55,6 +55,8 @@ class Cluster:
 
     nodes: tuple[dict[str, float], ...]
     """Resources by name (CPU, GPU, memory, ...) of each node."""
+    head: str = ""
+    """HOST:PORT of its head; empty where it is not connected to."""
 
     def request(self, resources: Resources) -> dict[str, float]:
         """What Ray is asked for per trial, with ``auto`` resolved.
@@ -120,7 +122,8 @@ def connected(address: str | None, env_passthrough: Sequence[str] = ()) -> Itera
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     with _ray(address, env_passthrough) if not ray.is_initialized() else nullcontext():
-        yield Cluster(tuple(node["Resources"] for node in ray.nodes() if node["Alive"]))
+        alive = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+        yield Cluster(alive, ray.get_runtime_context().gcs_address)
 
 
 @contextmanager

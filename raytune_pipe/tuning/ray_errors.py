@@ -20,15 +20,20 @@ class FirstError:
 
     def __init__(self) -> None:
         self._error: Exception | None = None
+        self.is_inside = False
+        """Whether a call-back of ours runs just now."""
 
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Note an exception on its way to Ray."""
+        self.is_inside = True
         try:
             yield
         except Exception as error:
             self._error = self._error or error
             raise
+        finally:
+            self.is_inside = False
 
     @contextmanager
     def told_from_rays(self) -> Iterator[None]:

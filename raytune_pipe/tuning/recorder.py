@@ -88,6 +88,11 @@ class Recorder:
         return all(trial.has_ended for trial in self.trials.values())
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any trial has started."""
+        return any(trial.status for trial in self.trials.values())
+
+    @property
     def reports(self) -> int:
         """How many reports all trials have made."""
         return sum(trial.reports for trial in self.trials.values())

@@ -1,16 +1,19 @@
 """Launching an experiment: plan it, claim its name, run its trials on Ray, publish its tables."""
 
+import os
+import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
 from typing import Literal
 
-from raytune_pipe.base import ClusterError, ResultsError
+from raytune_pipe.base import ClusterError, ClusterLostError, ResultsError
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.control import take_stop_request
 from raytune_pipe.results.events import (
@@ -25,9 +28,10 @@ from raytune_pipe.results.run_directory import RunDirectory, read_status
 from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.cluster import connected, local_cluster, require_variables
+from raytune_pipe.tuning.head_watch import HeadWatch
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
-from raytune_pipe.tuning.running import run_trials
+from raytune_pipe.tuning.running import head_lost, run_trials
 from raytune_pipe.tuning.signals import Interrupted, NotedSignals, noted_signals
 
 Listener = Callable[[Event], None]
@@ -79,7 +83,8 @@ def launch(
         try:
             return _run(recorder, address, signals)
         except ClusterError:
-            run.discard()  # nothing has run, so the name is free again
+            if not recorder.has_begun:
+                run.discard()  # so that the name is free again
             raise
 
 
@@ -134,10 +139,15 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals) -> Outc
         if not recorder.is_finished:
             with connected(address, recorder.experiment.env_passthrough) as cluster:
                 signals.install()  # Ray has just put in its own
-                run_trials(recorder, cluster, signals)
+                with HeadWatch(cluster.head, partial(_abandon, recorder, cluster.head)) as head:
+                    run_trials(recorder, cluster, signals, head)
     except Interrupted as interrupted:
         take_stop_request(recorder.run.path)
         finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
+    except ClusterLostError as error:
+        finish = _finish("interrupted", error.exit_code, str(error))
+        _close(recorder, finish)
+        raise
     except ClusterError:
         raise
     except BaseException as error:
@@ -147,6 +157,16 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals) -> Outc
         finish = _finish("finished", 0 if _is_any_usable(recorder) else 3)
     _close(recorder, finish)
     return Outcome(recorder.run.path, finish["state"], finish["exit_code"])
+
+
+def _abandon(recorder: Recorder, head: str) -> None:
+    """Leave the run in order, and end the process: it waits in Ray for a head that is gone."""
+    error = head_lost(recorder.run.path, head)
+    with suppress(ResultsError):
+        _close(recorder, _finish("interrupted", error.exit_code, str(error)))
+    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.flush()
+    os._exit(error.exit_code)
 
 
 def prepare(

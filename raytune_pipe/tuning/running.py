@@ -1,6 +1,7 @@
 """Giving the trials of a run to Ray Tune, until all have ended or the run is to end."""
 
 import os
+import shlex
 import signal
 import tempfile
 import time
@@ -8,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raytune_pipe.base import ClusterError, ResultsError
+from raytune_pipe.base import ClusterLostError, ResultsError
 from raytune_pipe.results.control import is_stop_requested, request_stop
 from raytune_pipe.tuning.cluster import Cluster
+from raytune_pipe.tuning.head_watch import HeadWatch
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.signals import NotedSignals
 
@@ -24,12 +26,14 @@ MOST_VAIN_LOOPS = 3
 """How often Ray Tune may end by itself, one time after the other, without any report between."""
 
 
-def run_trials(recorder: Recorder, cluster: Cluster, signals: NotedSignals) -> None:
+def run_trials(
+    recorder: Recorder, cluster: Cluster, signals: NotedSignals, head: HeadWatch
+) -> None:
     """Run what has not ended; where Ray Tune ends before that, go on with what is left.
 
     Raises:
         Interrupted: a signal, or a request to stop.
-        ClusterError: Ray Tune ends again and again, or its cluster is gone.
+        ClusterLostError: Ray Tune ends again and again, or its cluster is gone.
         ResultsError: the run directory cannot be written.
     """
     from raytune_pipe.tuning.ray_errors import RayEnded
@@ -43,7 +47,7 @@ def run_trials(recorder: Recorder, cluster: Cluster, signals: NotedSignals) -> N
         while not recorder.is_finished:
             before = recorder.reports
             try:
-                _loop(recorder, request, slots, scratch, signals, publishing)
+                _loop(recorder, request, slots, scratch, signals, head, publishing)
             except RayEnded as ended:
                 in_vain = in_vain + 1 if recorder.reports == before else 0
                 _go_on_after(ended, recorder, in_vain)
@@ -55,6 +59,7 @@ def _loop(
     count: int,
     scratch: str,
     signals: NotedSignals,
+    head: HeadWatch,
     publishing: "Publishing",
 ) -> None:
     """One loop of Ray Tune's.
@@ -70,12 +75,17 @@ def _loop(
     from raytune_pipe.tuning.slots import Slots
     from raytune_pipe.tuning.trainable import TrialActor
 
+    run = recorder.run.path
     slots, errors = Slots(count), FirstError()
+    head.is_driver_busy = lambda: errors.is_inside
     planned = PlannedTrials(recorder, slots, request)
     decider = Decider(recorder, slots, planned, errors)
     ending = Ending(recorder, signals, lambda: bool(slots.taken))
 
     def turn() -> None:
+        if head.is_gone:
+            head.noticed.set()
+            raise head_lost(run, head.address)
         slots.closed = ending.is_due()
         decider.kill_silent()
         publishing.publish_if_due()
@@ -107,16 +117,21 @@ def _go_on_after(ended: Exception, recorder: Recorder, in_vain: int) -> None:
     try:
         ray.nodes()
     except Exception as error:
-        raise ClusterError(_lost(recorder.run.path, str(ended))) from error
+        raise _lost(recorder.run.path, str(ended)) from error
     if in_vain >= MOST_VAIN_LOOPS:
-        raise ClusterError(_lost(recorder.run.path, str(ended)))
+        raise _lost(recorder.run.path, f"it ended {in_vain} times without a report: {ended}")
     recorder.write_anomaly(f"Ray Tune ended by itself, and is started again: {ended}")
 
 
-def _lost(run: Path, why: str) -> str:
-    return (
-        f"{run}: the Ray cluster must stay until all trials have ended, but it is gone or runs "
-        f"none: {why}; when it is back, go on: raytune-pipe resume {run}"
+def head_lost(run: Path, address: str) -> ClusterLostError:
+    """The error where the head of the cluster is gone."""
+    return _lost(run, f"its head at {address} does not answer")
+
+
+def _lost(run: Path, why: str) -> ClusterLostError:
+    return ClusterLostError(
+        f"{run}: the Ray cluster must serve until all trials have ended, but {why}; when it is "
+        f"back, go on: raytune-pipe resume {shlex.quote(str(run))}"
     )
 
 
@@ -158,13 +173,16 @@ class Publishing:
     due: float = field(default_factory=lambda: time.monotonic() + FIRST_PUBLISH_S)
 
     def publish_if_due(self) -> None:
-        """Publish where it is time; where it fails, say so in the journal, and try again later."""
+        """Publish where it is time."""
         started = time.monotonic()
-        if started < self.due:
-            return
+        if started >= self.due:
+            self.publish()
+            took_s, age_s = time.monotonic() - started, started - self.began
+            self.due = time.monotonic() + max(FIRST_PUBLISH_S, 20 * took_s, 0.1 * age_s)
+
+    def publish(self) -> None:
+        """Publish; a failure is told in the journal."""
         try:
             self.recorder.publish()
         except ResultsError as error:
             self.recorder.write_anomaly(f"the tables could not be published: {error}")
-        ended = time.monotonic()
-        self.due = ended + max(FIRST_PUBLISH_S, 20 * (ended - started), 0.1 * (ended - self.began))
