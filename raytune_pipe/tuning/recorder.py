@@ -153,7 +153,11 @@ class Recorder:
         if mismatch:
             self.write_anomaly(mismatch, trial_id)
             return self.on_failure(trial_id, Failure("exception", mismatch, error=""))
-        return self.on_report(self._report_event(trial_id, answer))
+        event = self._report_event(trial_id, answer)
+        decisions = self.on_report(event)
+        if event["checkpoint"]:
+            self._collect_garbage()
+        return decisions
 
     def on_report(self, event: ReportEvent) -> list[Decision]:
         """Journal a report and all that follows from it.
@@ -226,6 +230,9 @@ class Recorder:
     def publish(self) -> None:
         """Bring the tables up to date, and delete checkpoints that nothing refers to any more."""
         self.run.publish()
+        self._collect_garbage()
+
+    def _collect_garbage(self) -> None:
         donors = [report.checkpoint for report in self.maker.donors() if report.checkpoint]
         self.run.collect_garbage(keep=[checkpoint.path for checkpoint in donors])
 
