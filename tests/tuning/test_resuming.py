@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
@@ -141,9 +142,12 @@ def cut_after(whole: Path, lines: int, target: Path) -> Path:
 
 
 def whole_run(tmp_path: Path, scheduler: str) -> Path:
-    """A run that nothing interrupts."""
+    """A run that nothing interrupts, with every file there was at any time: it will be cut."""
     experiment = experiment_of(SCHEDULERS[scheduler])
-    with RunDirectory.claim(tmp_path, "run") as run:
+    with (
+        patch.object(RunDirectory, "collect_garbage"),
+        RunDirectory.claim(tmp_path, "run") as run,
+    ):
         recorder = prepare(experiment, experiment.plan(), run, lambda _event: None)
         run_to_end(recorder)
     return tmp_path / "run"
