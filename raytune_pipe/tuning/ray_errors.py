@@ -7,8 +7,10 @@ from pathlib import Path
 
 from raytune_pipe.tuning.assignment import Failure
 
-_NODE_IS_GONE = re.compile(r"node (has )?died|NodeDiedError|node .* (was|is) (lost|dead)", re.I)
-_ACTOR_IS_GONE = re.compile(r"actor (has )?died|ActorDiedError|actor .*unavailable", re.I)
+# Of a process that dies Ray hears from its node within milliseconds; it calls an actor unavailable
+# where it lost the connection and the node says nothing.
+_NODE_IS_GONE = re.compile(r"node (has )?died|NodeDiedError|actor .*unavailable", re.I)
+_ACTOR_IS_GONE = re.compile(r"actor (has )?died|ActorDiedError", re.I)
 
 
 class RayEnded(Exception):

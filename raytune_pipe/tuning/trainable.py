@@ -12,6 +12,7 @@ from raytune_pipe.results.control import is_stop_requested
 from raytune_pipe.results.events import CheckpointReference, FailureKind
 from raytune_pipe.results.files import digest_of
 from raytune_pipe.scheduling.decisions import Checkpoint
+from raytune_pipe.training.memory import is_out_of_memory
 from raytune_pipe.trial import Trial
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
 from raytune_pipe.tuning.hangs import ended_when_hung
@@ -67,7 +68,7 @@ class Work:
         except CheckpointLost as error:
             return Answer(failure=Failure("checkpoint_lost", str(error), ""))
         except (Exception, SystemExit) as error:
-            if self.assignment.device != "cpu" and not _is_out_of_memory(error):
+            if self.assignment.device != "cpu" and not is_out_of_memory(error):
                 raise
             return Answer(failure=_describe(error).shortened())
 
@@ -131,23 +132,13 @@ class Work:
         return {"path": str(relative), "sha256": digest, "bytes": path.stat().st_size}
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch.OutOfMemoryError is a RuntimeError by name on every backend; the CPU allocator raises a
-    # plain RuntimeError that says so.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
-
-
 def _describe(error: BaseException) -> Failure:
     if isinstance(error, SystemExit):
         reason = f"the trial's code called sys.exit({error.code!r})"
     else:
         first = str(error).strip().partition("\n")[0]
         reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    kind: FailureKind = "out_of_memory" if _is_out_of_memory(error) else "exception"
+    kind: FailureKind = "out_of_memory" if is_out_of_memory(error) else "exception"
     return Failure(kind, reason, _traceback(error))
 
 

@@ -73,7 +73,7 @@ def test_the_first_error_stands_in_for_what_ray_makes_of_it() -> None:
         ("The actor died because its node has died. Node Id: 7", False, "node_lost", "node"),
         (ActorDiedError(), False, "worker_died", "the worker process died"),
         (ActorDiedError(), True, "out_of_memory", "ran out of memory"),
-        (ActorUnavailableError("it restarts", b"0" * 16), False, "worker_died", ""),
+        (ActorUnavailableError("it restarts", b"0" * 16), False, "node_lost", ""),
         ("ray::TrialActor.train() (pid=7)\nValueError: the actor died", False, "exception", "Val"),
         ("ray::TrialActor.train()\ntorch.OutOfMemoryError: CUDA", False, "out_of_memory", "CUDA"),
         ("", False, "exception", "the worker failed"),
