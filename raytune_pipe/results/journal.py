@@ -42,8 +42,8 @@ def require_known_version(version: int, file: Path) -> None:
     """
     if version > SCHEMA_VERSION:
         raise NewerVersionError(
-            f"{file}: must be of schema version {SCHEMA_VERSION} at most, but got {version}: it was "
-            "written by a newer version of raytune-pipe; upgrade to read it"
+            f"{file}: must be of schema version {SCHEMA_VERSION} at most, but got {version}: it "
+            "was written by a newer version of raytune-pipe; upgrade to read it"
         )
 
 

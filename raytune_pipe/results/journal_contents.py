@@ -8,8 +8,7 @@ from typing import Self
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.events import Event, FinishEvent
-from raytune_pipe.results.journal import read_events
-from raytune_pipe.results.reading import require_known_version
+from raytune_pipe.results.journal import NewerVersionError, read_events
 from raytune_pipe.results.tables import TableFold, Tables
 
 
@@ -37,13 +36,17 @@ class JournalContents:
 
     @classmethod
     def read(cls, journal: Path, keep: Collection[int]) -> Self:
-        """Read a journal to its end, or to where it is damaged."""
+        """Read a journal to its end, or to where it is damaged.
+
+        Raises:
+            NewerVersionError: only a later version of this package can tell what it must hold.
+        """
         contents, events = cls(keep), read_events(journal)
         try:
             for event in events:
-                if event["event"] == "experiment":
-                    require_known_version(event["schema_version"], journal)
                 contents._add(event, events.offset)
+        except NewerVersionError:
+            raise
         except ResultsError as error:
             contents.damage = str(error).removeprefix(f"{journal}: ")
         contents.torn_bytes = events.torn_bytes

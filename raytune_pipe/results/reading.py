@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_pipe.base import ResultsError
-from raytune_pipe.results.events import SCHEMA_VERSION
 from raytune_pipe.results.files import storage_errors
-from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.journal import JOURNAL, read_events, require_known_version
 from raytune_pipe.results.lock import is_held
 from raytune_pipe.results.schema import read_file_metadata
 from raytune_pipe.results.tables import TableFold, Tables
@@ -51,12 +50,13 @@ def read_results(path: str | Path) -> Results:
         ResultsError: the folder is missing, is not a run's, is damaged, or is of a later version.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing there"
-        raise ResultsError(
-            f"{folder}: must be the folder of a run, such as results/NAME, but got {found}"
-        )
-    tables = _published(folder)
+    with storage_errors(folder):
+        if not folder.is_dir():
+            raise ResultsError(
+                f"{folder}: must be the folder of a run, such as results/NAME, but got "
+                + _what_is_there(folder)
+            )
+        tables = _published(folder)
     if tables is None or not _are_current(tables, folder):
         tables = _rebuild(folder)
     trials, reports, lineage = (_to_pandas(table) for table in tables)
@@ -70,6 +70,13 @@ def read_results(path: str | Path) -> Results:
         objective=about["objective"],
         path=folder,
     )
+
+
+def _what_is_there(folder: Path) -> str:
+    """What stands where a folder should."""
+    if folder.exists():
+        return "a file"
+    return "a link that leads nowhere" if folder.is_symlink() else "nothing there"
 
 
 def _published(folder: Path) -> Tables | None:
@@ -116,19 +123,13 @@ def _rebuild(folder: Path) -> Tables:
         )
     fold, events = TableFold(), read_events(journal)
     for event in events:
-        if event["event"] == "experiment":
-            require_known_version(event["schema_version"], journal)
         fold.add(event)
-    return fold.tables(events.offset)
-
-
-def require_known_version(version: int, file: Path) -> None:
-    """Raise `ResultsError` where a file is of a schema version that this package cannot know."""
-    if version > SCHEMA_VERSION:
+    if fold.experiment is None:
         raise ResultsError(
-            f"{file}: must be of schema version {SCHEMA_VERSION} at most, but got {version}; "
-            "read it with a later version of raytune-pipe"
+            f"{journal}: must begin with its experiment, but has no event yet: the launch ended "
+            "before its plan was made; launch again"
         )
+    return fold.tables(events.offset)
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
