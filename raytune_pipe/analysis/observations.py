@@ -20,6 +20,8 @@ FINISHED = ("completed", "stopped_early", "timed_out")
 """Statuses whose last score counts."""
 BROKEN = ("diverged", "failed", "out_of_memory")
 """Statuses that count as the worst score that was seen, whatever was reported before."""
+LARGEST = 1e39
+"""Beyond float32's largest number a score measures nothing, and its square is soon infinite."""
 HEAVY_TAIL = 1.0
 """Skewness (third standardized moment) above which a positive score is ranked on a log scale."""
 
@@ -95,7 +97,9 @@ def trial_observations(results: Results) -> Observations:
     used = trials[status.isin([*FINISHED, *BROKEN])]
     status = status[used.index]
     scores = used["score"].to_numpy(dtype=float, na_value=np.nan)
-    scores = np.where(status.isin(BROKEN) | ~np.isfinite(scores), np.nan, scores)
+    measured = is_measured(scores)
+    scores = np.where(status.isin(BROKEN) | ~measured, np.nan, scores)
+    unmeasured = int((~measured & ~status.isin(BROKEN)).sum())
     finite = scores[np.isfinite(scores)]
     scores = np.where(np.isnan(scores), finite.max(initial=-np.inf), scores)
     if not len(finite):
@@ -107,8 +111,13 @@ def trial_observations(results: Results) -> Observations:
         target=np.log(scores) if logarithmic else scores,
         clusters={"trials": np.arange(len(used))},
         objective=describe_objective(results.objective, "log of " if logarithmic else ""),
-        notes=tuple(_notes(trials["status"].astype(str))),
+        notes=tuple(_notes(trials["status"].astype(str), unmeasured)),
     )
+
+
+def is_measured(scores: Array) -> NDArray[np.bool_]:
+    """Whether each score is a number that can be reckoned with."""
+    return np.isfinite(scores) & (np.abs(scores) < LARGEST)
 
 
 def prefers_log(scores: Array) -> bool:
@@ -125,11 +134,16 @@ def _skewness(values: Array) -> float:
     return float(np.mean((centered / deviation) ** 3)) if deviation > 0 else 0.0
 
 
-def _notes(status: pd.Series) -> Iterable[str]:
+def _notes(status: pd.Series, unmeasured: int) -> Iterable[str]:
     counts = {str(name): int(count) for name, count in status.value_counts().items()}
     broken = [f"{counts[name]} {name}" for name in BROKEN if name in counts]
     if broken:
         yield f"{', '.join(broken)}: counted as the worst score seen."
+    if unmeasured:
+        yield (
+            f"{unmeasured} without a finite score below {LARGEST:g}: counted as the worst score "
+            "seen."
+        )
     if "stopped_early" in counts:
         yield (
             f"{counts['stopped_early']} stopped early: counted with their last score, so what "

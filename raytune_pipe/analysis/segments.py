@@ -11,7 +11,13 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from raytune_pipe.analysis.observations import Array, Observations, describe_objective, units_of
+from raytune_pipe.analysis.observations import (
+    Array,
+    Observations,
+    describe_objective,
+    is_measured,
+    units_of,
+)
 from raytune_pipe.distributions import Uniform
 from raytune_pipe.results.reading import Results
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
@@ -36,7 +42,7 @@ def segment_observations(results: Results) -> Observations:
     report. The start enters as a rank, so that it does not carry the generation.
     """
     scores = results.reports["score"].to_numpy(dtype=float, na_value=np.nan)
-    scores = np.where(np.isfinite(scores), scores, np.nan)
+    scores = np.where(is_measured(scores), scores, np.nan)
     logarithmic = bool((scores[~np.isnan(scores)] > 0).all())
     reports = results.reports.assign(level=np.log(scores) if logarithmic else scores)
     segments = _segments(reports, results)
