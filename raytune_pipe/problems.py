@@ -76,7 +76,8 @@ def to_validation_error(title: str, problems: Iterable[Problem]) -> ValidationEr
 def near(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the known word that is nearest, or nothing."""
     known = list(known)
-    matches = [each for each in known if len(word) > 2 and each.startswith(word)]
+    long_enough = [each for each in known if min(len(word), len(each)) > 2]
+    matches = [one for one in long_enough if one.startswith(word) or word.startswith(one)]
     matches = matches or difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
@@ -105,7 +106,10 @@ def _problem(detail: ErrorDetails, model: type[Component], data: Any) -> Problem
         return Problem(path, "must be given, but is missing")
     if kind == "extra_forbidden":
         return Problem(path, _unknown_field(path, model, data), is_at_key=True)
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
+    is_no_mapping = kind in ("model_type", "model_attributes_type")
+    if kind in ("union_tag_invalid", "union_tag_not_found") or (
+        is_no_mapping and len(_kinds(path, model, data)) > 1
+    ):
         return _unknown_kind(path, value, model, data)
     if kind == "literal_error":
         message = f"must be {context['expected']}, but got {shown(value)}"
@@ -231,9 +235,15 @@ def _unknown_field(path: Path, model: type[Component], data: Any) -> str:
     return f"must be a field of {what} ({listed(known)}), but got '{field}'{near(field, known)}"
 
 
+def _kinds(path: Path, model: type[Component], data: Any) -> list[str]:
+    """The kinds of component that may stand at the path; empty where none has a kind."""
+    classes = component_classes(_annotation_at(model, data, path)[0])
+    fields = [each.model_fields.get("kind") for each in classes]
+    return [field.default for field in fields if field]
+
+
 def _unknown_kind(path: Path, value: Any, model: type[Component], data: Any) -> Problem:
-    annotation, _ = _annotation_at(model, data, path)
-    known = [each.model_fields["kind"].default for each in component_classes(annotation)]
+    known = _kinds(path, model, data)
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind is None:
         got = shown(value) if value else "an empty one"

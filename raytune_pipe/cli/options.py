@@ -114,13 +114,18 @@ def project_imports(pyproject: Path) -> list[str]:
 
     from raytune_pipe.base import ConfigError
 
-    if not pyproject.is_file():
-        return []
     try:
-        settings = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+        text = pyproject.read_text(encoding="utf-8") if pyproject.is_file() else ""
+        settings = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{pyproject}: must be readable, but got: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{pyproject}: must be TOML, but {error}") from error
-    names = settings.get("tool", {}).get("raytune-pipe", {}).get("allow_imports", [])
+    for table in ("tool", "raytune-pipe"):
+        settings = settings.get(table, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{pyproject}: {table} must be a table, but got {settings!r}")
+    names = settings.get("allow_imports", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(
             f"{pyproject}: tool.raytune-pipe.allow_imports must be a list of module names, but got"

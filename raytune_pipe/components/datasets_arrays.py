@@ -61,12 +61,26 @@ class Arrays(Component):
     def _read(self) -> "dict[str, Array]":
         import numpy as np
 
+        if Path(self.path).exists() and not Path(self.path).is_file():
+            raise ConfigError(
+                f"path must be an .npz file of numeric arrays, but {self.path} is no regular file; "
+                "write one with numpy.savez(path, x=..., y=...)"
+            )
         try:
             # numpy leaves a file that it opened itself open when the archive is damaged
             with Path(self.path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         # a lone .npy array is no context manager: TypeError
-        except (OSError, EOFError, ValueError, TypeError, BadZipFile, zlib.error) as error:
+        # a header may claim any size: MemoryError
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            BadZipFile,
+            zlib.error,
+            MemoryError,
+        ) as error:
             raise ConfigError(
                 f"path must be an .npz file of numeric arrays, but got {self.path} ({error}); write"
                 " it with numpy.savez(path, x=..., y=...)"
@@ -123,5 +137,8 @@ def _class_problems(targets: "Sequence[Array]") -> Iterator[str]:
     lowest, highest = min(y.min() for y in targets), max(y.max() for y in targets)
     if lowest < 0:
         yield f"count its classes from 0, but has a class {lowest}"
+    samples = sum(map(len, targets))
+    if highest >= samples:
+        yield f"number its classes without gaps, but has class {highest} among {samples} samples"
     if highest > targets[0].max():
         yield f"hold every class in its training part, but class {highest} is not"

@@ -52,9 +52,15 @@ class Mlp(Component):
         return {"dropout": _dropout(module)}
 
 
+DEEPEST = 1202
+"""He et al. went as far, and found it no better; what is much deeper is built for minutes."""
+
+
 def _six_n_plus_two(depth: int) -> int:
-    if depth < 8 or (depth - 2) % 6:
-        raise ValueError(f"depth must be 6n + 2, such as 8, 14, 20 or 32, but got {depth}")
+    if not 8 <= depth <= DEEPEST or (depth - 2) % 6:
+        raise ValueError(
+            f"depth must be 6n + 2, such as 8, 14, 20 or 32, and {DEEPEST} at most, but got {depth}"
+        )
     return depth
 
 

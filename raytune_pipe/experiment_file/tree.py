@@ -137,7 +137,7 @@ class _Reader:
             line = before.count("\n")
             place = Place(self.source, line, len(before) - before.rfind("\n") - 1)
             raise TextError(
-                place, (), f"must be printable text, but got character {error.character!r}"
+                place, (), f"must be printable text, but got character {_shown(error.character)}"
             ) from error
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -194,15 +194,21 @@ class _Reader:
 
     def _key(self, event: Event, path: Path) -> str:
         if not isinstance(event, ScalarEvent) or event.tag is not None:
-            raise self._error(event, path, "keys must be plain text or numbers")
+            raise self._error(
+                event, path, "must have keys of plain text or numbers, but got another one"
+            )
         text = str(event.value)
         if not event.implicit[0]:
             return text
         if text == "<<":
-            raise self._error(event, path, "merge keys (<<) are not YAML 1.2; write the fields out")
+            raise self._error(
+                event, path, "must be YAML 1.2, which has no merge keys (<<); write the fields out"
+            )
         if resolve(text) is None or isinstance(resolve(text), bool):
             raise self._error(
-                event, path, f"keys must be text or numbers, but got {text or 'nothing'}; quote it"
+                event,
+                path,
+                f"must have keys of text or numbers, but got {text or 'nothing'}; quote it",
             )
         return text
 
@@ -247,6 +253,11 @@ class _Reader:
 
     def _error(self, event: Event, path: Path, message: str) -> TextError:
         return TextError(self._place(event), path, message)
+
+
+def _shown(character: int | str) -> str:
+    """A character as Python writes it; ruamel.yaml gives most of them as numbers."""
+    return repr(chr(character) if isinstance(character, int) else character)
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

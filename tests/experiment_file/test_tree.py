@@ -118,7 +118,7 @@ def test_a_key_given_twice_is_told_and_the_rest_still_read() -> None:
         ("a: *x", 0, 3, "must name an anchor above it"),
         ("<<: {a: 1}", 0, 0, "merge keys"),
         ("null: 1", 0, 0, "quote it"),
-        ("? [1]\n: 2", 0, 2, "keys must be plain text"),
+        ("? [1]\n: 2", 0, 2, "keys of plain text"),
         ("a: [1\nb: 2", 1, 1, "must be YAML"),
         ("a:\n\tb: 1", 1, 0, "indent with spaces"),
         ("a: b: c", 0, 4, "mapping values are not allowed"),
