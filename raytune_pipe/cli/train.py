@@ -29,7 +29,10 @@ def train(ctx: click.Context, experiment: "Experiment", again: list[str], as_jso
 
     The trial as it stands there: nothing is searched.
     """
-    reports = _train(_trainer(experiment))
+    from raytune_pipe.training.memory import memory_errors
+
+    with memory_errors():
+        reports = _train(_trainer(experiment))
     verdict = reports[-1].verdict
     if as_json:
         show_json({"epochs": [asdict(report) for report in reports], "verdict": verdict})

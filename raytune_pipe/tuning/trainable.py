@@ -1,5 +1,6 @@
 """The Ray actor that trains: one process serves many trials, one epoch a step."""
 
+import os
 import time
 import traceback
 from pathlib import Path
@@ -37,10 +38,12 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first assignment."""
+        self._folder = Path.cwd()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another assignment; nothing of the one before survives but the cached data."""
+        os.chdir(self._folder)  # the trial before may have gone elsewhere, and deleted that
         self._work = Work(Assignment.from_text(new_config[ASSIGNMENT]))
         return True
 

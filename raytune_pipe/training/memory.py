@@ -1,0 +1,34 @@
+"""Telling an exhausted memory from other errors, on the host and on every accelerator."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from raytune_pipe.base import TrialError
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out.
+
+    ``torch.OutOfMemoryError`` is a RuntimeError by name on every backend; the CPU allocator raises
+    a plain RuntimeError that says so.
+    """
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn an exhausted memory into a `TrialError` that says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise TrialError(
+            f"the trial must fit into memory, but got: {reason}; choose a smaller model or"
+            " batch_size"
+        ) from error
