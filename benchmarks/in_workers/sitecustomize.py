@@ -14,7 +14,8 @@ _left = 2
 def _kill_at_checkpoint(event: str, arguments: tuple[object, ...]) -> None:
     global _left
     _left -= event == "os.rename" and str(arguments[1]).endswith(".pt")
-    if not _left:
+    if _left == 0:
+        _left = -1  # the kill is an audited operation too
         os.kill(int(os.environ["KILLED_DRIVER"]), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 

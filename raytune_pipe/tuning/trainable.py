@@ -41,9 +41,13 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
         self._folder = Path.cwd()
         self.reset_config(config)
 
+    def reset(self, *args: Any, **named: Any) -> Any:
+        """Serve another trial, in the folder of the process: the one before may have left it."""
+        os.chdir(self._folder)  # Ray asks where it is first, which fails where that was deleted
+        return super().reset(*args, **named)
+
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another assignment; nothing of the one before survives but the cached data."""
-        os.chdir(self._folder)  # the trial before may have gone elsewhere, and deleted that
         self._work = Work(Assignment.from_text(new_config[ASSIGNMENT]))
         return True
 
