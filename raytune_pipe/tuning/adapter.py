@@ -5,7 +5,6 @@ reports into decisions, one hears of starts and of the loop's steps. Ray holds n
 no metric and stops nothing by itself.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +15,11 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 
-from raytune_pipe.results.events import FailureKind
 from raytune_pipe.scheduling.decisions import Decision, TrialId
 from raytune_pipe.tuning.assignment import Answer, Failure
 from raytune_pipe.tuning.hangs import take_hang, timed_out
 from raytune_pipe.tuning.planned_trials import PlannedTrials
-from raytune_pipe.tuning.ray_errors import FirstError, MemoryKills, failure_of
+from raytune_pipe.tuning.ray_errors import FirstError, MemoryKills, failure_of, killed_for_memory
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.slots import Slots
 from raytune_pipe.tuning.trainable import ANSWER, ASSIGNMENT
@@ -82,6 +80,7 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         """
         trial_id = trial.trial_id
         self._slots.free(trial_id)
+        self._processes.pop(trial_id, None)
         with self._errors.noted():
             decisions = self._recorder.on_failure(trial_id, self._failure(trial))
             if self._recorder.trials[trial_id].start_due:
@@ -121,16 +120,25 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
     def on_loss(self, why: str) -> None:
         """Have those that held a worker start again: Ray Tune has ended, and all workers with it.
 
-        Where Ray's memory monitor has killed a worker, its trial is told by the process.
+        Where Ray's memory monitor has killed workers, the largest of them was too large.
         """
-        killed = re.search(r"low on memory.*pid=(\d+)", why, re.DOTALL)
+        killed = killed_for_memory(why)
+        too_large = self._trial_of(killed.process) if killed else None
         for trial_id in list(self._slots.taken):
             if self._recorder.trials[trial_id].start_due:
                 continue  # it had not begun
-            kind: FailureKind = "node_lost"
-            if killed and self._processes.get(trial_id) == int(killed[1]):
-                kind = "out_of_memory"
-            self._recorder.on_failure(trial_id, Failure(kind, why, "").shortened())
+            if killed and trial_id == too_large:
+                reason = f"its worker ({killed.gib:g} GiB) was killed: its node ran low on memory"
+                failure = Failure("out_of_memory", reason, why)
+            else:
+                failure = Failure("node_lost", "Ray Tune ended, and its worker with it", why)
+            self._recorder.on_failure(trial_id, failure.shortened())
+
+    def _trial_of(self, process: int) -> TrialId | None:
+        """The trial that a worker process serves; it tells its number with its first report."""
+        known = {self._processes[each]: each for each in self._slots.taken.keys() & self._processes}
+        unknown = [each for each in self._slots.taken if each not in self._processes]
+        return known.get(process) or (unknown[0] if len(unknown) == 1 else None)
 
     def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: Any) -> None:
         """Free the slot; the end itself is journaled already."""
@@ -147,6 +155,7 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         if not self._released or not self._slots.is_free:
             return None
         trial = self._released.popleft()
+        self._processes.pop(trial.trial_id, None)
         self._slots.hear_of(trial.trial_id)
         trial.set_config({ASSIGNMENT: self._recorder.assign(trial.trial_id).to_text()})
         return trial

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from raytune_pipe.tuning.assignment import Failure
 
@@ -65,6 +66,19 @@ def failure_of(text: str, *, memory_was_short: bool) -> Failure:
         reason = "the worker process died while the machine ran out of memory"
         return Failure("out_of_memory", reason, text)
     return Failure("worker_died", "the worker process died", text)
+
+
+class KilledForMemory(NamedTuple):
+    """A worker that Ray's memory monitor has killed."""
+
+    gib: float
+    process: int
+
+
+def killed_for_memory(text: str) -> KilledForMemory | None:
+    """The largest of the workers that Ray's text tells were killed for want of memory, if any."""
+    found = re.findall(r"pid=(\d+), actual memory used=([\d.]+)GB", text)
+    return max((KilledForMemory(float(gib), int(pid)) for pid, gib in found), default=None)
 
 
 class MemoryKills:

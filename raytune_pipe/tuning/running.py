@@ -120,7 +120,8 @@ def _go_on_after(ended: Exception, recorder: Recorder, in_vain: int) -> None:
         raise _lost(recorder.run.path, str(ended)) from error
     if in_vain >= MOST_VAIN_LOOPS:
         raise _lost(recorder.run.path, f"it ended {in_vain} times without a report: {ended}")
-    recorder.write_anomaly(f"Ray Tune ended by itself, and is started again: {ended}")
+    first_line = str(ended).partition("\n")[0]
+    recorder.write_anomaly(f"Ray Tune ended by itself, and is started again: {first_line}")
 
 
 def head_lost(run: Path, address: str) -> ClusterLostError:

@@ -11,7 +11,7 @@ from ray.tune.utils.object_cache import _ObjectCache
 
 from raytune_pipe.tuning.adapter import Decider
 from raytune_pipe.tuning.planned_trials import PlannedTrials
-from raytune_pipe.tuning.ray_errors import FirstError, RayEnded, failure_of
+from raytune_pipe.tuning.ray_errors import FirstError, RayEnded, failure_of, killed_for_memory
 from raytune_pipe.tuning.slots import Slots
 
 
@@ -85,3 +85,14 @@ def test_rays_errors_are_told_apart(
     failure = failure_of(str(error), memory_was_short=memory_was_short)
     assert failure.kind == kind
     assert reason in failure.reason
+
+
+def test_the_largest_of_the_workers_killed_for_memory_is_told() -> None:
+    # As the memory monitor of ray 2.60 words it, shortened.
+    text = (
+        "2 worker(s) were killed due to the node running low on memory. [\n"
+        "Selected to kill: (Actor(29): task name=A, pid=31405, actual memory used=0.30GB, worker)\n"
+        "Selected to kill: (Actor(d0): task name=A, pid=31406, actual memory used=2.82GB, worker)\n"
+    )
+    assert killed_for_memory(text) == (2.82, 31406)
+    assert killed_for_memory("it returned before all trials had ended") is None

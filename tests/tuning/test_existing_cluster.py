@@ -1,17 +1,22 @@
 """A launch on a Ray cluster that runs already, started as its operator would."""
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from raytune_pipe import read_results
+from raytune_pipe.results.journal import JOURNAL
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -39,14 +44,26 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return clean | own | {"HOME": str(tmp_path)}
 
 
+class Head(NamedTuple):
+    """A head node that runs."""
+
+    address: str
+    process: "subprocess.Popen[bytes]"
+
+    def kill(self) -> None:
+        """End all its processes at once, as a power cut does."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
 @pytest.fixture
-def address(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
+def head(tmp_path: Path, environment: dict[str, str]) -> Iterator[Head]:
     """A head node of two CPUs, with the token authentication that it has by default."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(dir="/tmp") as scratch, (tmp_path / "log").open("w") as log:
-        head = subprocess.Popen(
+        process = subprocess.Popen(
             [
                 *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
                 *("--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"),
@@ -55,11 +72,14 @@ def address(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
+            start_new_session=True,
         )
-        _wait_until_it_answers(port, head, Path(log.name))
-        yield f"127.0.0.1:{port}"
-        head.terminate()
-        head.wait(timeout=60)
+        _wait_until_it_answers(port, process, Path(log.name))
+        head = Head(f"127.0.0.1:{port}", process)
+        yield head
+        process.terminate()
+        process.wait(timeout=60)
+        head.kill()
 
 
 def _wait_until_it_answers(port: int, head: subprocess.Popen[bytes], log: Path) -> None:
@@ -74,13 +94,13 @@ def _wait_until_it_answers(port: int, head: subprocess.Popen[bytes], log: Path) 
     raise AssertionError("the head node does not answer")
 
 
-def test_a_launch_runs_on_a_cluster_that_runs_already(
-    tmp_path: Path, address: str, environment: dict[str, str]
+def test_a_launch_runs_on_a_cluster_that_runs_already_until_that_dies(
+    tmp_path: Path, head: Head, environment: dict[str, str]
 ) -> None:
     (tmp_path / "experiment.yaml").write_text(EXPERIMENT)
     storage = tmp_path / "results"
     command = [sys.executable, "-m", "raytune_pipe", "launch", str(tmp_path / "experiment.yaml")]
-    command += ["--set", f"storage={storage}", "--address", address]
+    command += ["--set", f"storage={storage}", "--address", head.address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     results = read_results(storage / "run")
@@ -97,3 +117,29 @@ def test_a_launch_runs_on_a_cluster_that_runs_already(
     assert too_much.returncode == 6
     assert "some node must have 1 CPU and 1 GPU" in too_much.stderr
     assert not (storage / "large").exists()
+
+    # The head dies while a run goes on: it is told, and gone on with elsewhere.
+    long = [*command, "--name", "long", "--set", "epochs=40", "--set", "batch_size=4"]
+    process = subprocess.Popen(long, stderr=subprocess.PIPE, text=True, env=environment)
+    journal = storage / "long" / JOURNAL
+    _wait_until(lambda: journal.exists() and b'"event":"report"' in journal.read_bytes())
+    head.kill()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 6, told
+    assert f"its head at {head.address} does not answer" in told
+    assert f"raytune-pipe resume {storage / 'long'}" in told
+    acknowledged = journal.read_bytes()
+    status = json.loads((storage / "long" / "status.json").read_text())
+    assert (status["state"], status["journal_bytes"]) == ("interrupted", len(acknowledged))
+    resume = [sys.executable, "-m", "raytune_pipe", "resume", str(storage / "long")]
+    done = subprocess.run(resume, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert journal.read_bytes().startswith(acknowledged)
+    assert read_results(storage / "long").trials["status"].tolist() == ["completed"] * 3
+
+
+def _wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
