@@ -174,6 +174,14 @@ def _is(kind: str) -> Callable[[Event], bool]:
     return lambda event: event["event"] == kind
 
 
+def _is_planned(trials: int) -> Callable[[Event], bool]:
+    """Whether all is planned: a resume plans first what the launch had not."""
+    return lambda event: (
+        event["event"] == "resume"
+        or (event["event"] == "plan" and int(event["trial_id"]) == trials - 1)
+    )
+
+
 def _decides(action: str) -> Callable[[Event], bool]:
     return lambda event: (
         event["event"] == "decision"
@@ -189,7 +197,7 @@ def phases(trials: int) -> dict[str, Phase]:
             "before it is opened; the run is claimed", "open", JOURNAL
         ),
         "mid plan": MidPlan(),
-        "before Ray": AtEvent("the last `plan` is on disk", _is("plan"), trials),
+        "before Ray": AtEvent("the last `plan` or the `resume` is on disk", _is_planned(trials)),
         "Ray is up": RayIsUp(),
         "first report": AtEvent("the first `report` is on disk", _is("report")),
         "a checkpoint": CheckpointBeingWritten(),
