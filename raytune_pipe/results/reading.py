@@ -1,5 +1,6 @@
 """Reading a run back, with nothing but its folder."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,7 @@ def read_results(path: str | Path) -> Results:
                 f"{folder}: must be the folder of a run, such as results/NAME, but got "
                 + _what_is_there(folder)
             )
-        tables = _published(folder)
-    if tables is None or not _are_current(tables, folder):
-        tables = _rebuild(folder)
+        tables = _current(folder)
     trials, reports, lineage = (_to_pandas(table) for table in tables)
     about = trials.attrs
     return Results(
@@ -89,8 +88,9 @@ def _published(folder: Path) -> Tables | None:
 
 def _read_table(file: Path) -> pa.Table:
     try:
-        with storage_errors(file):
-            table = pq.read_table(file, page_checksum_verification=True)
+        # Given a path, it would open it twice, with another file there in between at times.
+        with storage_errors(file), file.open("rb") as opened:
+            table = pq.read_table(opened, page_checksum_verification=True)
             version = read_file_metadata(table.schema).get("schema_version")
     except (ResultsError, ValueError) as error:
         raise ResultsError(
@@ -103,17 +103,27 @@ def _read_table(file: Path) -> pa.Table:
     return table
 
 
-def _are_current(tables: Tables, folder: Path) -> bool:
-    """Whether the tables are of one moment, and of the last one unless the run goes on."""
+def _current(folder: Path) -> Tables:
+    """The tables of one moment: the last one, or where the run goes on, that of the newest table.
+
+    Then a later read never shows less, though the journal goes on before the tables do.
+    """
+    tables = _published(folder)
+    if tables is None:
+        rebuilt = _rebuild(folder)
+        tables = _published(folder)  # the first ones may have come meanwhile
+        if tables is None:
+            return rebuilt
     ends = {read_file_metadata(table.schema).get("journal_bytes", 0) for table in tables}
-    if len(ends) > 1:
-        return False
     journal = folder / JOURNAL
     # The length alone tells whether there is more in the journal, however long it is.
-    return not journal.is_file() or journal.stat().st_size <= ends.pop() or is_held(folder)
+    if journal.is_file() and journal.stat().st_size > max(ends) and not is_held(folder):
+        return _rebuild(folder)
+    return tables if len(ends) == 1 else _rebuild(folder, max(ends))
 
 
-def _rebuild(folder: Path) -> Tables:
+def _rebuild(folder: Path, until_bytes: float = math.inf) -> Tables:
+    """The tables as the journal tells them, up to where it had so many bytes."""
     journal = folder / JOURNAL
     if not journal.is_file():
         raise ResultsError(
@@ -124,6 +134,8 @@ def _rebuild(folder: Path) -> Tables:
     fold, events = TableFold(), read_events(journal)
     for event in events:
         fold.add(event)
+        if events.offset >= until_bytes:
+            break
     if fold.experiment is None:
         raise ResultsError(
             f"{journal}: must begin with its experiment, but has no event yet: the launch ended "

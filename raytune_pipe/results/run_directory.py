@@ -13,9 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, NamedTuple, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
 from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.checksums import read_checked, read_checksums, write_checksums
@@ -29,6 +26,7 @@ from raytune_pipe.results.files import (
 )
 from raytune_pipe.results.journal import JOURNAL, Journal, journal_of, read_events
 from raytune_pipe.results.lock import Lock, take_lock
+from raytune_pipe.results.parquet_files import data_of, write_table
 from raytune_pipe.results.tables import TableFold
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -176,7 +174,9 @@ class RunDirectory:
             return
         for name, table in self._tables.tables(self.journal.offset)._asdict().items():
             file = f"{name}.parquet"
-            self._digests[file] = write_atomically(self.path / file, partial(_write_parquet, table))
+            previous = data_of(self.path / file, self._digests.get(file))
+            write = partial(write_table, table, previous)
+            self._digests[file] = write_atomically(self.path / file, write)
         self._write_errors()
         self.write_status("running")
         self._published = number
@@ -267,10 +267,6 @@ def _require_whole_journal(path: Path) -> None:
 
 def _write_bytes(data: bytes, file: BinaryIO) -> None:
     file.write(data)
-
-
-def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
-    pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def _make_folder(storage: Path, name: str, new: bool) -> Path:

@@ -75,6 +75,21 @@ def test_tables_of_two_moments_are_not_mixed(
         read_results(run.path)
 
 
+def test_what_a_read_showed_the_next_one_shows_too(tmp_path: Path, small_run: list[Event]) -> None:
+    with RunDirectory.claim(tmp_path, "run") as run:
+        run.journal.append(*small_run[:10])
+        run.publish()
+        older = (run.path / "lineage.parquet").read_bytes()
+        run.journal.append(*small_run[10:14])
+        run.publish()
+        newer = (run.path / "lineage.parquet").read_bytes()
+        run.journal.append(*small_run[14:])
+        (run.path / "lineage.parquet").write_bytes(older)  # as in the middle of a publish
+        amid = read_results(run.path)
+        (run.path / "lineage.parquet").write_bytes(newer)
+        assert_equal(read_results(run.path), amid)
+
+
 @pytest.mark.parametrize("torn", [b"", b"500 0badc0de {"])
 def test_a_killed_run_is_read_to_the_end_of_its_journal(
     tmp_path: Path, small_run: list[Event], torn: bytes
