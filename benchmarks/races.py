@@ -141,6 +141,7 @@ def _run_turns(folder: Path, turns: int, storage: Storage, barrier: Barrier, ans
         try:
             lock = take_lock(folder)
         except NameTakenError:
+            time.sleep(LONGEST_DAWDLE_S)
             continue
         try:
             inside.touch(exist_ok=False)
