@@ -40,8 +40,8 @@ from benchmarks.trial_transitions import TRANSITIONS, IllegalTransition, Transit
 SCHEDULERS: tuple[dict[str, Any], ...] = (
     {"kind": "fifo"},
     {"kind": "asha", "grace_epochs": 1, "reduction_factor": 2},
-    {"kind": "pbt", "interval_epochs": 1, "quantile": 0.25},
-    {"kind": "pbt", "interval_epochs": 1, "quantile": 0.5, "synchronous": False},
+    {"kind": "pbt", "interval_epochs": 2, "quantile": 0.25},
+    {"kind": "pbt", "interval_epochs": 2, "quantile": 0.5, "synchronous": False},
 )
 KINDS: tuple[FailureKind, ...] = (
     "exception",
@@ -174,9 +174,9 @@ class World:
                 self._apply(recorder, trial, recorder.on_failure(trial, failure))
         elif draw < 0.98:
             self._come_late(recorder)
-        elif draw < 0.985:
-            self._lose_a_checkpoint(recorder)
         elif draw < 0.987:
+            self._lose_a_checkpoint(recorder)
+        elif draw < 0.988:
             recorder.publish()
         elif draw < 0.99 and self.crashes < CRASHES_AT_MOST:
             raise Crash
@@ -253,7 +253,7 @@ class World:
 
 @cache
 def _experiment(number: int) -> Experiment:
-    return experiment_of(SCHEDULERS[number], trials=4, epochs=4, retries=RETRIES)
+    return experiment_of(SCHEDULERS[number], trials=4, epochs=5, retries=RETRIES)
 
 
 _to_yaml = Experiment.to_yaml

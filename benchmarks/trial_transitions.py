@@ -39,8 +39,8 @@ TRANSITIONS: dict[Transition, State] = {
 """All that may happen. Waiting: held at a barrier. Due: its next attempt is to begin."""
 
 
-class IllegalTransition(Exception):
-    """Something happened to a trial that must not."""
+class IllegalTransition(BaseException):
+    """Something happened to a trial that must not; no `Exception`, which a recorder survives."""
 
 
 @dataclass
