@@ -47,7 +47,8 @@ def look_at_latest(folder: Path) -> Look | None:
     """The lock file that counts, the one with the highest number; None where there is none."""
     while numbers := _numbers(folder):
         with suppress(FileNotFoundError):  # a later owner has just deleted it
-            descriptor = os.open(_path(folder, max(numbers)), os.O_RDONLY)
+            # Without waiting: a pipe under this name would keep its readers for ever.
+            descriptor = os.open(_path(folder, max(numbers)), os.O_RDONLY | os.O_NONBLOCK)
             try:
                 is_flocked = _is_flocked(
                     descriptor
