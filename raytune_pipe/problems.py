@@ -106,7 +106,7 @@ def _problem(detail: ErrorDetails, model: type[Component], data: Any) -> Problem
         return Problem(path, "must be given, but is missing")
     if kind == "extra_forbidden":
         return Problem(path, _unknown_field(path, model, data), is_at_key=True)
-    is_no_mapping = kind in ("model_type", "model_attributes_type")
+    is_no_mapping = kind in ("dict_type", "model_type", "model_attributes_type")
     if kind in ("union_tag_invalid", "union_tag_not_found") or (
         is_no_mapping and len(_kinds(path, model, data)) > 1
     ):
@@ -237,7 +237,8 @@ def _unknown_field(path: Path, model: type[Component], data: Any) -> str:
 
 def _kinds(path: Path, model: type[Component], data: Any) -> list[str]:
     """The kinds of component that may stand at the path; empty where none has a kind."""
-    classes = component_classes(_annotation_at(model, data, path)[0])
+    annotation, _ = _annotation_at(model, data, path)
+    classes = () if get_origin(annotation) is dict else component_classes(annotation)
     fields = [each.model_fields.get("kind") for each in classes]
     return [field.default for field in fields if field]
 

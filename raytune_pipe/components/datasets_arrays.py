@@ -63,8 +63,8 @@ class Arrays(Component):
 
         if Path(self.path).exists() and not Path(self.path).is_file():
             raise ConfigError(
-                f"path must be an .npz file of numeric arrays, but {self.path} is no regular file; "
-                "write one with numpy.savez(path, x=..., y=...)"
+                f"path must be an .npz file of numeric arrays, but {self.path} is a folder, a pipe "
+                "or a device; write one with numpy.savez(path, x=..., y=...)"
             )
         try:
             # numpy leaves a file that it opened itself open when the archive is damaged

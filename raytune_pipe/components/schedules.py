@@ -57,7 +57,7 @@ class Piecewise(Component):
     def _one_map_from_zero_on(self) -> Self:
         if (self.multipliers is None) == (self.rates is None):
             given = "neither" if self.rates is None else "both"
-            raise ValueError(f"exactly one of multipliers and rates must be given, but got {given}")
+            raise ValueError(f"must have exactly one of multipliers and rates, but got {given}")
         if min(self._entries) < 0:
             raise ValueError(f"{self.unit}s must be at least 0, but got {min(self._entries)}")
         return self

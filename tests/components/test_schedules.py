@@ -161,7 +161,7 @@ def test_warmup_passes_the_momentum_factor_on() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "exactly one of multipliers and rates must be given, but got neither"),
+        ({}, "must have exactly one of multipliers and rates, but got neither"),
         ({"rates": {0: 0.1}, "multipliers": {0: 1.0}}, "but got both"),
         ({"rates": {}}, "at least 1 item"),
         ({"rates": {-1: 0.1}}, "epochs must be at least 0, but got -1"),
