@@ -90,19 +90,27 @@ def resume(path: Path, listener: Listener) -> None:
         run_to_end(recorder_of(run, listener))
 
 
-def run_to_end(recorder: Recorder) -> None:
-    """One worker; a trial on hold gives it away, and one released waits for it, as under Ray."""
+def run_to_end(
+    recorder: Recorder,
+    worker_of: Callable[[Assignment], Worker] = Worker,
+    turn: Callable[[], None] = lambda: None,
+) -> None:
+    """One worker; a trial on hold gives it away, and one released waits for it, as under Ray.
+
+    ``turn`` is called after each answer, as Ray's loop calls the runner.
+    """
     trials = recorder.trials
     going = [trial for trial, one in trials.items() if not one.has_ended and not one.waiting]
     queue = sorted(going, key=lambda trial: trials[trial].status is None)
     while queue:
         trial = queue.pop(0)
         recorder.on_start(trial)
-        worker, own = Worker(recorder.assign(trial)), ["go_on"]
+        worker, own = worker_of(recorder.assign(trial)), ["go_on"]
         while own in ([], ["go_on"]):
             decisions = recorder.on_answer(trial, worker.answer())
             own = [decision.action for decision in decisions if decision.trial == trial]
             released = [each for each in decisions if each.action in ("go_on", "exploit")]
             queue += [each.trial for each in released if each.trial != trial]
+            turn()
         if own == ["exploit"]:
             queue.append(trial)
