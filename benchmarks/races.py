@@ -35,7 +35,7 @@ WAIT_S = 60.0
 """Longest wait of one for the others."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["benchmarks.races", "benchmarks.readers"])  # once, not in each
+_context.set_forkserver_preload(["benchmarks.races", "benchmarks.read_loops"])  # once, not in each
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.readers import SCHEDULERS, Reading, publish_always, readers
+from benchmarks.read_loops import SCHEDULERS, Reading, publish_always, readers
 from benchmarks.simulated_run import experiment_of
 
 
