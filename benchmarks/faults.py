@@ -37,7 +37,7 @@ trial:
   loss: {kind: cross_entropy}
   optimizer: {kind: sgd, lr: 0.05}
   epochs: 8
-  batch_size: 2
+  batch_size: 16
 search_space:
   optimizer.lr: {kind: log_uniform, low: 1e-3, high: 0.1}
   optimizer.momentum: {kind: uniform, low: 0.5, high: 0.95}

@@ -30,6 +30,8 @@ from benchmarks.process_tree import descendants
 
 TRIALS, EPOCHS = 8, 8
 ENDS_WITHIN_S = 150.0
+ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+"""Keeps Ray on the loopback interface; else it runs as it comes."""
 STATE_FILES = "experiment_state-*.json"
 
 
@@ -62,7 +64,9 @@ class PlainRun:
         path = self.folder / "experiment.yaml"
         words = ["-m", "benchmarks.plain_ray_script", str(self.folder), str(path), poison]
         with (self.folder / "output.txt").open("a") as output:
-            return subprocess.Popen([sys.executable, *words], stdout=output, stderr=output)
+            return subprocess.Popen(
+                [sys.executable, *words], stdout=output, stderr=output, env=os.environ | ENVIRONMENT
+            )
 
     def acknowledged(self) -> list[tuple[int, float]]:
         """The reports that the trials noted, by number of the trial and epoch."""
