@@ -1,9 +1,12 @@
-# `make demo` runs the main job; `make test` checks everything. Both set up .venv first.
+# `make demo` runs the main job; `make test` checks everything; `make faults` injects every fault at
+# length (docs/reliability.md). All set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test experiments clean
+FAULTS := random_trials fault_decisions fault_poison fault_phases faults ownership readers plain_ray_faults
+
+.PHONY: demo test faults experiments clean
 
 demo: .venv/.installed
 	$(BIN)/raytune-pipe launch experiments/pbt_resnet.yaml --new --analyze
@@ -14,6 +17,10 @@ test: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+faults: .venv/.installed-dev
+	$(BIN)/pytest tests/faults
+	for name in $(FAULTS); do echo "# $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
 
 experiments: .venv/.installed
 	for file in experiments/*.yaml; do $(BIN)/raytune-pipe launch $$file --new --analyze || exit; done
