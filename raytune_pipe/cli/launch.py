@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_pipe.cli.options import experiment_options, given, import_words, json_option
+from raytune_pipe.cli.options import (
+    experiment_options,
+    given,
+    import_words,
+    json_option,
+    search_here,
+)
 from raytune_pipe.cli.output import show_next
 from raytune_pipe.cli.program import INTERRUPTED
 from raytune_pipe.cli.resume import first_event, go_on, require_same
@@ -53,6 +59,7 @@ def launch(
     if name is not None:
         experiment = experiment.model_copy(update={"name": name})
     imports = ctx.params["allow_imports"]
+    search_here(imports)
     options = [*given("--address", address), *import_words(imports)]
     ending = Ending(analyze=analyze, as_json=as_json, alone=again, options=options)
     run = Path(experiment.storage) / experiment.name

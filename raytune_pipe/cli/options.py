@@ -92,16 +92,24 @@ def open_experiment(
 def allowed_imports(allow_imports: Iterable[str]) -> list[str]:
     """The prefixes that the command line and ./pyproject.toml allow to be imported.
 
-    Where there are any, the current folder is searched for them first.
+    Raises:
+        ConfigError: ./pyproject.toml is not valid.
+    """
+    return [*allow_imports, *project_imports(Path("pyproject.toml"))]
+
+
+def search_here(allow_imports: Iterable[str]) -> None:
+    """Have what is allowed searched in the current folder first, if anything is.
+
+    For commands that train. All others import nothing of the user's, so that no module there may
+    take the place of an installed one.
 
     Raises:
         ConfigError: ./pyproject.toml is not valid.
     """
-    allowed = [*allow_imports, *project_imports(Path("pyproject.toml"))]
     folder = str(Path.cwd())
-    if allowed and folder not in sys.path:
+    if allowed_imports(allow_imports) and folder not in sys.path:
         sys.path.insert(0, folder)
-    return allowed
 
 
 def project_imports(pyproject: Path) -> list[str]:

@@ -11,6 +11,7 @@ from raytune_pipe.cli.options import (
     json_option,
     open_experiment,
     run_argument,
+    search_here,
 )
 from raytune_pipe.cli.output import show, show_json, show_next
 
@@ -81,6 +82,7 @@ def _alone(run: Path, found: "BestTrial", allow_imports: tuple[str, ...]) -> "Ex
     """The best trial as an experiment of its own."""
     from raytune_pipe.analysis.best import experiment_of
 
+    search_here(allow_imports)
     return experiment_of(open_experiment(run / "experiment.yaml", (), allow_imports), found)
 
 

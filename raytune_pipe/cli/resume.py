@@ -14,6 +14,7 @@ from raytune_pipe.cli.options import (
     imports_option,
     json_option,
     run_argument,
+    search_here,
 )
 from raytune_pipe.cli.program import INTERRUPTED
 from raytune_pipe.cli.running import (
@@ -85,6 +86,7 @@ def go_on(
     begun = first_event(run)
     if begun:
         require_allowed_imports(begun["experiment"], allowed_imports(allow_imports))
+    search_here(allow_imports)
     outcome, heard = follow(
         lambda listener: runner.resume(
             run, address=address, listener=listener, steal_lock=steal_lock

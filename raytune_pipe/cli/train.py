@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from raytune_pipe.cli.options import experiment_options, json_option
+from raytune_pipe.cli.options import experiment_options, json_option, search_here
 from raytune_pipe.cli.output import console, show, show_json, show_next
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def train(ctx: click.Context, experiment: "Experiment", again: list[str], as_jso
     """
     from raytune_pipe.training.memory import memory_errors
 
+    search_here(ctx.params["allow_imports"])
     with memory_errors():
         reports = _train(_trainer(experiment))
     verdict = reports[-1].verdict
