@@ -47,6 +47,8 @@ class Counts:
     """In Ray's results, out of 8."""
     vanished: int = 0
     """Trials that had used their budget before the fault and are not in the results."""
+    judged: int = 0
+    """Trials that ASHA remembers at its first rung, out of 8."""
     exit_code: int | str = 0
 
 
@@ -98,7 +100,9 @@ class PlainRun:
 
     def _counts(self, before: list[tuple[int, float]], exit_code: int | str) -> Counts:
         path = self.folder / RESULTS
-        trials: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+        nothing: dict[str, Any] = {"trials": [], "judged": 0}
+        results = json.loads(path.read_text()) if path.exists() else nothing
+        trials = results["trials"]
         rows = Counter((trial["number"], epoch) for trial in trials for epoch in trial["epochs"])
         numbers = {trial["number"] for trial in trials}
         finished = {number for number, epoch in before if epoch == EPOCHS}
@@ -108,6 +112,7 @@ class PlainRun:
             duplicated=sum(count - 1 for count in rows.values()),
             trials=len(numbers & set(range(TRIALS))),
             vanished=len(finished - numbers),
+            judged=results["judged"],
             exit_code=exit_code,
         )
 
@@ -173,13 +178,16 @@ def main(kills: int, seed: int) -> None:
         "a trial reports None": lambda run: poisoned(run, "none"),
         "a trial leaves the metric out": lambda run: poisoned(run, "missing"),
     }
-    print("| fault | acknowledged | lost | doubled | trials of 8 | finished, vanished | exit |")
-    print("| --- " * 7 + "|", flush=True)
+    print(
+        "| fault | acknowledged | lost | doubled | trials of 8 | finished, vanished "
+        "| in ASHA's first rung | exit |"
+    )
+    print("| --- " * 8 + "|", flush=True)
     for number, (name, fault) in enumerate(faults.items()):
         counts = fault(PlainRun(folder / str(number)))
         print(
             f"| {name} | {counts.acknowledged} | {counts.lost} | {counts.duplicated} "
-            f"| {counts.trials} | {counts.vanished} | {counts.exit_code} |",
+            f"| {counts.trials} | {counts.vanished} | {counts.judged} | {counts.exit_code} |",
             flush=True,
         )
     shutil.rmtree(folder)

@@ -95,13 +95,21 @@ def found(results: tune.ResultGrid) -> list[dict[str, Any]]:
     return trials
 
 
+def judged(tuner: tune.Tuner) -> int:
+    """How many trials the scheduler remembers at its first rung, which all of them reach."""
+    scheduler = tuner._local_tuner._tune_config.scheduler
+    _, recorded = scheduler._brackets[0]._rungs[-1]
+    return len(recorded)
+
+
 def main(folder: str, path: str, poison: str = "") -> None:
     """Run or restore, to the end; write down what Ray then hands out."""
     ray.init(
         address="local", include_dashboard=False, log_to_driver=False, _temp_dir=f"{folder}/ray"
     )
-    results = tuner_of(Path(folder), path, poison).fit()
-    (Path(folder) / RESULTS).write_text(json.dumps(found(results)))
+    tuner = tuner_of(Path(folder), path, poison)
+    results = {"trials": found(tuner.fit()), "judged": judged(tuner)}
+    (Path(folder) / RESULTS).write_text(json.dumps(results))
 
 
 if __name__ == "__main__":
