@@ -50,9 +50,7 @@ def look_at_latest(folder: Path) -> Look | None:
             # Without waiting: a pipe under this name would keep its readers for ever.
             descriptor = os.open(_path(folder, max(numbers)), os.O_RDONLY | os.O_NONBLOCK)
             try:
-                is_flocked = _is_flocked(
-                    descriptor
-                )  # first: what its owner wrote last is then read
+                is_flocked = _is_flocked(descriptor)  # first, so that its last word is read
                 holder = Holder.parse(os.read(descriptor, 4096))
                 beat_at_s = os.fstat(descriptor).st_mtime
             finally:
