@@ -64,6 +64,7 @@ def write_atomically(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w+b") as file:
+            os.fchmod(file.fileno(), 0o600)  # for this user alone, whatever the umask
             write(file)
             file.flush()
             os.fsync(file.fileno())

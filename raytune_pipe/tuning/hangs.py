@@ -22,6 +22,7 @@ def ended_when_hung(assignment: Assignment) -> Iterator[None]:
     path = _stacks(Path(assignment.directory), assignment.trial_id, assignment.attempt)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with path.open("w") as file:
+        path.chmod(0o600)
         faulthandler.dump_traceback_later(assignment.timeout_s, exit=True, file=file)
         try:
             yield
