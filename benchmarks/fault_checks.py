@@ -89,16 +89,22 @@ def training(run: Path) -> dict[Key, tuple[Any, ...]]:
 
 
 def differences(run: Path, undisturbed: Path, *, all_of_them: bool) -> tuple[int, list[str]]:
-    """How many reports were compared with those of an undisturbed run, and which are not equal."""
+    """How many reports were compared with those of an undisturbed run; what is not equal."""
     found, expected = training(run), training(undisturbed)
     wrong = [
         f"report {key} is not that of an undisturbed run"
         for key, value in found.items()
         if repr(expected.get(key)) != repr(value)  # equal to the last bit, NaN among them
     ]
+    if _plan(run) != _plan(undisturbed):
+        wrong.append("other trials are planned than in an undisturbed run")
     if all_of_them:
         wrong += [f"report {key} is missing" for key in expected.keys() - found.keys()]
     return len(found), wrong
+
+
+def _plan(run: Path) -> list[Event]:
+    return [event for event in read_events(run / JOURNAL) if event["event"] == "plan"]
 
 
 def _rows(run: Path) -> list[dict[str, Any]]:
