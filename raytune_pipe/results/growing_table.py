@@ -50,6 +50,20 @@ class GrowingTable(Generic[Row]):
         self._pack()
         self._schema = self._schema.append(field)
 
+    def change(
+        self,
+        schema: pa.Schema,
+        columns: Callable[[Sequence[Row], Sequence[str]], Mapping[str, Sequence[Any]]],
+    ) -> None:
+        """Have other columns from here on; new ones are null in the rows so far."""
+        self._pack()
+        packed = pa.concat_tables([self._schema.empty_table(), *self._packed])
+        for field in schema:
+            if field.name not in packed.column_names:
+                packed = packed.append_column(field, pa.nulls(len(packed), field.type))
+        self._packed = [packed.select(schema.names).cast(schema)]
+        self._schema, self._columns = schema, columns
+
     def to_table(self, schema: pa.Schema) -> pa.Table:
         """All rows, with the columns in the order of ``schema``."""
         self._pack()

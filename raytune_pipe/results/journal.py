@@ -19,7 +19,7 @@ from zlib import crc32
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.encoding import decode, encode
-from raytune_pipe.results.events import SCHEMA_VERSION, Event
+from raytune_pipe.results.events import SCHEMA_VERSION, Event, ExperimentEvent
 from raytune_pipe.results.files import flush_folder, storage_errors, write_errors
 
 JOURNAL = "journal.jsonl"
@@ -28,6 +28,7 @@ JOURNAL = "journal.jsonl"
 Listener = Callable[[Event], object]
 """Called with every event once it is on disk."""
 
+_EXPERIMENT = re.compile(rb'\d+ [0-9a-f]{8} \{"event":"experiment",')
 _TORN_LINE = re.compile(rb"(?P<length>[1-9]\d*)( [0-9a-f]{0,7}| [0-9a-f]{8}( (?P<json>.*))?)?")
 
 
@@ -114,6 +115,34 @@ def journal_of(folder: Path) -> Path:
 def read_events(path: Path) -> JournalReader:
     """The events of a journal, also while it is being written; a torn tail is left out."""
     return JournalReader(path)
+
+
+def recorded_experiment(journal: Path) -> ExperimentEvent | None:
+    """The experiment of a run as its journal told it last; None where it tells none yet.
+
+    It is looked for by the beginnings of the lines, so that a large journal is not decoded.
+
+    Raises:
+        ResultsError: the journal cannot be read, or what it tells there is damaged.
+    """
+    found: ExperimentEvent | None = None
+    with storage_errors(journal):
+        if not journal.is_file():
+            return None
+        with journal.open("rb") as file:
+            lines = [line for line in file if _EXPERIMENT.match(line) and line.endswith(b"\n")]
+    for line in lines:
+        length, _, payload = line[:-1].split(b" ", 2)
+        if int(length) != len(payload):
+            raise ResultsError(
+                f"{journal}: a line that tells of the experiment must have its length, but has "
+                "not: the file is damaged; restore it from a copy"
+            )
+        event = decode(payload)
+        if event["event"] == "experiment":
+            require_known_version(event["schema_version"], journal)
+            found = event
+    return found
 
 
 class _End(NamedTuple):

@@ -1,7 +1,7 @@
 """The tables as a fold over events: the same while a run writes them and from its journal."""
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -52,7 +52,9 @@ class TableFold:
         self._text_columns: frozenset[str] = frozenset()
         self._metrics: set[str] = set()
         self._trials: dict[str, TrialState] = {}
-        self._reports = self._reports_table(pa.schema([]))
+        self._reports = GrowingTable[TrialReport](
+            pa.schema([]), partial(report_columns, self._text_columns)
+        )
         self._superseded: set[int] = set()
         self._lineage = GrowingTable(lineage_schema(), columns_of_mappings)
 
@@ -126,11 +128,12 @@ class TableFold:
         self._text_columns = frozenset(
             name for name, column_type in event["columns"].items() if column_type == "string"
         )
-        self._metrics = set(STANDARD_METRICS)
-        self._reports = self._reports_table(reports_schema(event, self._metrics))
-
-    def _reports_table(self, schema: pa.Schema) -> GrowingTable[TrialReport]:
-        return GrowingTable(schema, partial(report_columns, self._text_columns))
+        self._metrics |= set(STANDARD_METRICS)
+        columns = partial(report_columns, self._text_columns)
+        self._reports.change(reports_schema(event, self._metrics), columns)
+        epochs = event["experiment"]["trial"]["epochs"]
+        for trial in self._trials.values():  # where the run is extended
+            trial.leaves = {**self._as_columns(trial.leaves), "epochs": epochs}
 
     def _add_start(self, event: StartEvent) -> None:
         trial = self._trial(event["trial_id"])
@@ -172,7 +175,7 @@ class TableFold:
                 for row in lineage_rows(decision, trial.last, self._space):
                     self._lineage.append(row)
 
-    def _as_columns(self, values: dict[str, Value]) -> dict[str, Value]:
+    def _as_columns(self, values: Mapping[str, Value]) -> dict[str, Value]:
         return {
             name: as_text(value) if name in self._text_columns else value
             for name, value in values.items()
