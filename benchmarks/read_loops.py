@@ -43,14 +43,41 @@ class Reading:
     """Tables and results that were read."""
     versions: int = 0
     """Those that showed more than the read before."""
+    outrun: int = 0
+    """Reads that failed and took so long that the table was replaced twice meanwhile."""
     wrong: list[str] = field(default_factory=list)
-    """Reads that failed, that showed less than the one before, or a report twice."""
+    """Other reads that failed, that showed less than the one before, or a report twice."""
 
     def add(self, other: "Reading") -> None:
         """Count another reader's too."""
         self.reads += other.reads
         self.versions += other.versions
+        self.outrun += other.outrun
         self.wrong += other.wrong
+
+
+class Publishes:
+    """How often a run was published so far, for processes that read it; nothing where unknown."""
+
+    def __init__(self) -> None:
+        self._begun, self._done = _context.Value("q", 0), _context.Value("q", 0)
+
+    @property
+    def begun(self) -> int:
+        """With the one that goes on."""
+        return int(self._begun.value)
+
+    @property
+    def done(self) -> int:
+        """Without it."""
+        return int(self._done.value)
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count what is published in the context; one process only may."""
+        self._begun.value += 1
+        yield
+        self._done.value += 1
 
 
 def read_table(name: str, run: Path) -> list[int]:
@@ -71,7 +98,7 @@ def read_all(run: Path) -> list[int]:
     return [len(found.trials), len(found.reports), len(found.lineage)]
 
 
-def _read_on(run: Path, ended: Flag, answers: Any) -> None:
+def _read_on(run: Path, publishes: Publishes, ended: Flag, answers: Any) -> None:
     """Read until the run has ended, and once more."""
     reading, seen = Reading(), dict[str, list[int]]()
     published = [run / f"{name}.parquet" for name in Tables._fields]
@@ -81,8 +108,8 @@ def _read_on(run: Path, ended: Flag, answers: Any) -> None:
     while not is_over:
         is_over = ended.is_set()
         for name in Tables._fields:
-            _look(name, partial(read_table, name), run, seen, reading)
-        _look("read_results", read_all, run, seen, reading)
+            _look(name, partial(read_table, name), run, publishes, seen, reading)
+        _look("read_results", read_all, run, publishes, seen, reading)
     answers.put(reading)
 
 
@@ -90,16 +117,20 @@ def _look(
     name: str,
     read: Callable[[Path], list[int]],
     run: Path,
+    publishes: Publishes,
     seen: dict[str, list[int]],
     reading: Reading,
 ) -> None:
     """Read one thing, and compare it with the last look at it."""
     reading.reads += 1
-    before = seen.get(name, [0])
+    before, done = seen.get(name, [0]), publishes.done
     try:
         rows = read(run)
     except Exception as error:
-        reading.wrong.append(f"{name}: {type(error).__name__}: {error}")
+        if publishes.begun - done > 1:
+            reading.outrun += 1
+        else:
+            reading.wrong.append(f"{name}: {type(error).__name__}: {error}")
         return
     if any(now < then for now, then in zip(rows, before, strict=False)):
         reading.wrong.append(f"{name}: had {before} rows, then {rows}")
@@ -108,16 +139,15 @@ def _look(
 
 
 @contextmanager
-def readers(run: Path, count: int, found: Reading) -> Iterator[None]:
+def readers(run: Path, count: int, found: Reading) -> Iterator[Publishes]:
     """Let so many processes read a run, from its first tables on until the context ends."""
-    ended, answers = _context.Event(), _context.SimpleQueue()
-    processes = [
-        _context.Process(target=_read_on, args=(run, ended, answers)) for _ in range(count)
-    ]
+    publishes, ended, answers = Publishes(), _context.Event(), _context.SimpleQueue()
+    words = (run, publishes, ended, answers)
+    processes = [_context.Process(target=_read_on, args=words) for _ in range(count)]
     for process in processes:
         process.start()
     try:
-        yield
+        yield publishes
     finally:
         ended.set()
         for _ in processes:
@@ -126,16 +156,14 @@ def readers(run: Path, count: int, found: Reading) -> Iterator[None]:
             process.join(WAIT_S)
 
 
-def publish_always(experiment: Experiment, storage: Path) -> int:
-    """A run that publishes after each of its events, as fast as it can; how often it did."""
-    published = 0
+def publish_always(experiment: Experiment, storage: Path, publishes: Publishes) -> None:
+    """A run that publishes after each of its events, as fast as it can."""
     with RunDirectory.claim(storage, experiment.name) as run:
 
         def hear(_event: Event) -> None:
-            nonlocal published
-            run.publish()
-            published += 1
+            with publishes.one_more():
+                run.publish()
 
         run_to_end(prepare(experiment, experiment.plan(), run, hear))
-        run.publish()
-    return published
+        with publishes.one_more():
+            run.publish()

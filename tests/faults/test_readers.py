@@ -14,8 +14,8 @@ def test_no_read_fails_and_none_shows_less_than_the_one_before(
     scheduler: dict[str, Any], tmp_path: Path
 ) -> None:
     found, experiment = Reading(), experiment_of(scheduler, trials=4, epochs=6)
-    with readers(tmp_path / experiment.name, 2, found):
-        published = publish_always(experiment, tmp_path)
+    with readers(tmp_path / experiment.name, 2, found) as publishes:
+        publish_always(experiment, tmp_path, publishes)
     assert found.wrong == []
-    assert published > 30
+    assert publishes.done > 30
     assert found.versions > 20  # it was read while it grew
