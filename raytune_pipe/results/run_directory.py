@@ -6,6 +6,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -61,6 +62,7 @@ class RunDirectory:
         self._errors = ErrorFold()
         self._finish: FinishEvent | None = None
         self._published = 0
+        self._made_storage = False
         self._digests = read_checksums(path)
         self.journal = journal(path / JOURNAL, self._note)
         self.journal.require_right = lock.require_held
@@ -84,6 +86,7 @@ class RunDirectory:
             )
         storage = storage.absolute()
         with storage_errors(storage):
+            made_storage = not storage.exists()
             storage.mkdir(parents=True, exist_ok=True)
         path = _make_folder(storage, name, new)
         lock: Lock | None = None
@@ -91,7 +94,9 @@ class RunDirectory:
             lock = take_lock(path)
             with storage_errors(path):
                 (path / CHECKPOINTS).mkdir(mode=0o700)
-            return cls(path, lock, Journal.create)
+            run = cls(path, lock, Journal.create)
+            run._made_storage = made_storage
+            return run
         except ResultsError:
             if lock:
                 lock.release()
@@ -217,6 +222,9 @@ class RunDirectory:
         """Delete the run's folder, so that its name is free again: nothing has run in it."""
         self._lock.require_held()
         shutil.rmtree(self.path)
+        if self._made_storage:
+            with suppress(OSError):  # another run may have come into it
+                self.path.parent.rmdir()
 
     @property
     def took_over(self) -> str | None:
@@ -280,6 +288,11 @@ def _make_folder(storage: Path, name: str, new: bool) -> Path:
                 return path
             except FileExistsError:
                 number += 1
+        if not new and not path.is_dir():
+            raise NameTakenError(
+                f"{path}: the name must be free, but a file that is no run has it; choose another "
+                "name: --name NAME, or take the next free one: --new"
+            )
         if not new:
             raise NameTakenError(
                 f"{path}: the name must be free, but it is taken; go on with that run: "
