@@ -43,7 +43,7 @@ SCHEDULERS = {
 IN_A_RESUME = ("the replay", "after the replay")
 """Phases that only a resume has; before them a launch is killed in the middle."""
 ONLY_UNDER = {"a rung": "asha", "a barrier": "pbt"}
-ENDS_WITHIN_S = 120.0
+ENDS_WITHIN_S = 300.0
 
 
 @dataclass

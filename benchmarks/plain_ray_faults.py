@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from benchmarks.plain_ray_script import ACKNOWLEDGED, POISONED, RESULTS, RUN
 from benchmarks.process_tree import descendants
 
 TRIALS, EPOCHS = 8, 8
-ENDS_WITHIN_S = 150.0
+ENDS_WITHIN_S = 600.0
 ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Keeps Ray on the loopback interface; else it runs as it comes."""
 STATE_FILES = "experiment_state-*.json"
@@ -61,13 +61,13 @@ class PlainRun:
         text = f"{EXPERIMENT}scheduler: {SCHEDULERS['asha']}\nstorage: {folder}\n"
         (folder / "experiment.yaml").write_text(text)
 
-    def start(self, poison: str = "") -> "subprocess.Popen[bytes]":
-        """Run the script, or restore what there is."""
-        path = self.folder / "experiment.yaml"
-        words = ["-m", "benchmarks.plain_ray_script", str(self.folder), str(path), poison]
+    def start(self, poison: str = "", before: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+        """Run the script, or restore what there is, under the words of another command."""
+        script = [sys.executable, "-m", "benchmarks.plain_ray_script", str(self.folder)]
+        words = [*before, *script, str(self.folder / "experiment.yaml"), poison]
         with (self.folder / "output.txt").open("a") as output:
             return subprocess.Popen(
-                [sys.executable, *words], stdout=output, stderr=output, env=os.environ | ENVIRONMENT
+                words, stdout=output, stderr=output, env=os.environ | ENVIRONMENT
             )
 
     def acknowledged(self) -> list[tuple[int, float]]:
@@ -151,6 +151,24 @@ def truncated_state(run: PlainRun) -> Counts:
     return run.restore(before)
 
 
+def full_disk(run: PlainRun) -> Counts:
+    """Its folder is a disk of 300 kB until the script ends; then there is room (needs root)."""
+    folder, kept = run.folder / RUN, run.folder / "kept"
+    folder.mkdir()
+    on_a_small_disk = f'mount -t tmpfs -o size=300k tmpfs {folder}; "$@"; cp -a {folder} {kept}'
+    process = run.start(before=["unshare", "--mount", "bash", "-c", on_a_small_disk, "bash"])
+    try:
+        process.wait(timeout=ENDS_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        print("    hangs on the full disk", flush=True)
+    _end(process)
+    before = run.acknowledged()
+    if kept.exists():
+        folder.rmdir()
+        kept.rename(folder)
+    return run.restore(before)
+
+
 def poisoned(run: PlainRun, poison: str) -> Counts:
     """One trial reports something else than a number; nothing is killed, nothing restored."""
     process = run.start(poison)
@@ -174,6 +192,7 @@ def main(kills: int, seed: int) -> None:
         "killed before the first state file": before_the_first_state,
         **{f"killed at random, {n + 1}": lambda run: at_random(run, rng) for n in range(kills)},
         "newest state file truncated": truncated_state,
+        **({"full disk": full_disk} if os.geteuid() == 0 else {}),
         "a trial reports text": lambda run: poisoned(run, "text"),
         "a trial reports None": lambda run: poisoned(run, "none"),
         "a trial leaves the metric out": lambda run: poisoned(run, "missing"),
