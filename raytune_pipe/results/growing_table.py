@@ -1,7 +1,7 @@
 """A table that only grows."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -11,9 +11,17 @@ _CHUNK_ROWS = 2_000
 Row = TypeVar("Row")
 
 
-def columns_of_mappings(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> Mapping[str, Sequence[Any]]:
+class Constant(NamedTuple):
+    """The values of a column that are all the same."""
+
+    value: Any
+
+
+Columns = Mapping[str, Sequence[Any] | Constant]
+"""The values of each column by its name."""
+
+
+def columns_of_mappings(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Columns:
     """The values of each column; null where a row lacks it."""
     return {name: [row.get(name) for row in rows] for name in names}
 
@@ -27,7 +35,7 @@ class GrowingTable(Generic[Row]):
     def __init__(
         self,
         schema: pa.Schema,
-        columns: Callable[[Sequence[Row], Sequence[str]], Mapping[str, Sequence[Any]]],
+        columns: Callable[[Sequence[Row], Sequence[str]], Columns],
     ) -> None:
         self._schema = schema
         self._columns = columns
@@ -53,7 +61,7 @@ class GrowingTable(Generic[Row]):
     def change(
         self,
         schema: pa.Schema,
-        columns: Callable[[Sequence[Row], Sequence[str]], Mapping[str, Sequence[Any]]],
+        columns: Callable[[Sequence[Row], Sequence[str]], Columns],
     ) -> None:
         """Have other columns from here on; new ones are null in the rows so far."""
         self._pack()
@@ -74,10 +82,16 @@ class GrowingTable(Generic[Row]):
 
     def _pack(self) -> None:
         if self._rows:
-            columns = self._columns(self._rows, self._schema.names)
-            arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
+            columns, count = self._columns(self._rows, self._schema.names), len(self._rows)
+            arrays = [_array(columns[field.name], field.type, count) for field in self._schema]
             self._packed.append(pa.Table.from_arrays(arrays, schema=self._schema))
             self._rows = []
+
+
+def _array(values: Sequence[Any] | Constant, kind: pa.DataType, count: int) -> pa.Array:
+    if isinstance(values, Constant):
+        return pa.repeat(pa.scalar(values.value, kind), count)
+    return pa.array(values, kind)
 
 
 def without_rows(table: pa.Table, positions: Collection[int]) -> pa.Table:

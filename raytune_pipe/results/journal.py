@@ -81,7 +81,7 @@ class JournalReader:
     def _event(self, line: bytes) -> Event:
         payload = line[:-1].split(b" ", 2)[-1]
         checksum = crc32(payload, self.checksum)
-        if line != _line(payload, checksum):
+        if not (line.startswith(_head(payload, checksum)) and line.endswith(b"\n")):
             raise ResultsError(
                 f"{self.path}: event {self.number + 1} at byte {self.offset} must fit its length "
                 "and its checksum, but it does not: the file is damaged; restore it from a copy"
@@ -279,7 +279,11 @@ class Journal:
 
 
 def _line(payload: bytes, checksum: int) -> bytes:
-    return b"%d %08x %b\n" % (len(payload), checksum, payload)
+    return _head(payload, checksum) + payload + b"\n"
+
+
+def _head(payload: bytes, checksum: int) -> bytes:
+    return b"%d %08x " % (len(payload), checksum)
 
 
 def _is_torn(line: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Set
-from functools import partial
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
@@ -20,7 +19,7 @@ from raytune_pipe.results.events import (
 )
 from raytune_pipe.results.growing_table import GrowingTable, columns_of_mappings, without_rows
 from raytune_pipe.results.lineage import as_text, lineage_rows
-from raytune_pipe.results.report_columns import TrialReport, report_columns
+from raytune_pipe.results.report_columns import ReportColumns, TrialReport
 from raytune_pipe.results.schema import (
     file_metadata,
     lineage_schema,
@@ -52,9 +51,8 @@ class TableFold:
         self._text_columns: frozenset[str] = frozenset()
         self._metrics: set[str] = set()
         self._trials: dict[str, TrialState] = {}
-        self._reports = GrowingTable[TrialReport](
-            pa.schema([]), partial(report_columns, self._text_columns)
-        )
+        self._report_columns = ReportColumns()
+        self._reports = GrowingTable[TrialReport](pa.schema([]), self._report_columns)
         self._superseded: set[int] = set()
         self._lineage = GrowingTable(lineage_schema(), columns_of_mappings)
 
@@ -71,6 +69,7 @@ class TableFold:
             trial.begun, trial.end = True, event
         elif event["event"] == "plan":
             leaves = self._as_columns(event["leaves"])
+            self._report_columns.add_plan(leaves)
             self._trials[event["trial_id"]] = TrialState(event["trial_id"], leaves)
         elif event["event"] == "finish":
             for trial in self._trials.values():
@@ -129,11 +128,12 @@ class TableFold:
             name for name, column_type in event["columns"].items() if column_type == "string"
         )
         self._metrics |= set(STANDARD_METRICS)
-        columns = partial(report_columns, self._text_columns)
-        self._reports.change(reports_schema(event, self._metrics), columns)
+        self._report_columns = ReportColumns(self._text_columns)
+        self._reports.change(reports_schema(event, self._metrics), self._report_columns)
         epochs = event["experiment"]["trial"]["epochs"]
         for trial in self._trials.values():  # where the run is extended
             trial.leaves = {**self._as_columns(trial.leaves), "epochs": epochs}
+            self._report_columns.add_plan(trial.leaves)
 
     def _add_start(self, event: StartEvent) -> None:
         trial = self._trial(event["trial_id"])
