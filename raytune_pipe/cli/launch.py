@@ -1,6 +1,7 @@
 """The command that runs an experiment on Ray."""
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from raytune_pipe.cli.options import (
 )
 from raytune_pipe.cli.output import show_next
 from raytune_pipe.cli.program import INTERRUPTED
-from raytune_pipe.cli.resume import first_event, go_on, require_same
+from raytune_pipe.cli.resume import extension_of, go_on
 from raytune_pipe.cli.running import (
     Ending,
     address_option,
@@ -64,8 +65,9 @@ def launch(
     ending = Ending(analyze=analyze, as_json=as_json, alone=again, options=options)
     run = Path(experiment.storage) / experiment.name
     if resume and run.is_dir():
-        require_same(experiment, run)
-        ctx.exit(go_on(run, address, imports, ending, steal_lock=steal_lock))
+        extended = extension_of(experiment, run)
+        go = partial(go_on, steal_lock=steal_lock, extended=extended)
+        ctx.exit(go(run, address, imports, ending))
     words = [*again, *given("--name", name), *given("--address", address)]
     words += ["--new"] if new else []
     ctx.exit(_launch(experiment, address, new, words, ending))
@@ -102,10 +104,11 @@ def _launch(
 def _folder(experiment: "Experiment", first: "Event | None") -> Path | None:
     """The folder of the run that began with this event, whose name `--new` may have chosen."""
     from raytune_pipe.base import ResultsError
+    from raytune_pipe.results.journal import JOURNAL, recorded_experiment
 
     for run in Path(experiment.storage).glob(f"{experiment.name}*") if first else ():
         with suppress(ResultsError):  # of another run
-            begun = first_event(run)
+            begun = recorded_experiment(run / JOURNAL)
             if begun and first and begun["time"] == first.get("time"):
                 return run.absolute()
     return None

@@ -74,6 +74,8 @@ class LiveState:
             self.name = event["experiment"]["name"]
             self.metric = event["objective"]["metric"]
             self.at_best = event["objective"]["at"] == "best"
+            epochs = event["experiment"]["trial"]["epochs"]
+            self.planned = dict.fromkeys(self.planned, float(epochs))  # where it is extended
         elif event["event"] == "plan":
             self.planned[event["trial_id"]] = float(event["leaves"]["epochs"] or 0)
         elif event["event"] == "start":

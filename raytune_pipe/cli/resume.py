@@ -27,10 +27,12 @@ from raytune_pipe.cli.running import (
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
-    from raytune_pipe.results.events import ExperimentEvent
 
 NAMES_OF_THE_FOLDER = ("name", "storage")
 """Fields that may differ: they say where the run lies, and it was found."""
+
+EXTENSIONS = {"trials", "trial.epochs"}
+"""Fields that may grow."""
 
 
 @click.command()
@@ -72,24 +74,27 @@ def go_on(
     ending: Ending,
     *,
     steal_lock: bool,
+    extended: "Experiment | None" = None,
 ) -> int:
     """Go on with a run to its end, or to a signal; the exit code.
 
+    ``extended`` is its experiment with more trials or more epochs.
+
     Raises:
-        ConfigError: it imports what is not allowed.
+        ConfigError: it imports what is not allowed, or cannot be extended like that.
         NameTakenError, ResultsError, ClusterError: as `runner.resume` does.
     """
     from raytune_pipe.experiment_file import require_allowed_imports
-    from raytune_pipe.results.journal import JOURNAL, read_events
+    from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experiment
     from raytune_pipe.tuning import runner
 
-    begun = first_event(run)
+    begun = recorded_experiment(run / JOURNAL)
     if begun:
         require_allowed_imports(begun["experiment"], allowed_imports(allow_imports))
     search_here(allow_imports)
     outcome, heard = follow(
         lambda listener: runner.resume(
-            run, address=address, listener=listener, steal_lock=steal_lock
+            run, extended, address=address, listener=listener, steal_lock=steal_lock
         ),
         recorded=read_events(run / JOURNAL) if begun else (),
     )
@@ -102,45 +107,35 @@ def go_on(
     return outcome.exit_code
 
 
-def first_event(run: Path) -> "ExperimentEvent | None":
-    """The event that a run's journal begins with; None where there is none.
-
-    Raises:
-        ResultsError: the journal is damaged.
-    """
-    from raytune_pipe.results.journal import JOURNAL, read_events
-
-    journal = run / JOURNAL
-    first = next(iter(read_events(journal)), None) if journal.is_file() else None
-    return first if first and first["event"] == "experiment" else None
-
-
-def require_same(experiment: "Experiment", run: Path) -> None:
-    """Refuse to go on with a run by a file that tells of another experiment.
+def extension_of(experiment: "Experiment", run: Path) -> "Experiment | None":
+    """The experiment, if all that differs is its number of trials or of epochs; None if nothing.
 
     Raises:
         ConfigError: something differs; names the path, what is recorded and what the file has.
     """
     from raytune_pipe.base import ConfigError
+    from raytune_pipe.results.journal import JOURNAL, recorded_experiment
 
-    begun = first_event(run)
-    changes = list(_changes(begun["experiment"], experiment.resolved())) if begun else []
-    if changes:
-        raise ConfigError(
-            f"{run}: the file must be as it was launched, but differs (recorded -> file):\n  "
-            + "\n  ".join(changes)
-            + f"\ngo on as launched: raytune-pipe resume {shlex.quote(str(run))}, or launch what "
-            "the file says now under another name: --name NAME, or --new"
-        )
+    begun = recorded_experiment(run / JOURNAL)
+    changes = dict(_changes(begun["experiment"], experiment.resolved())) if begun else {}
+    if changes.keys() <= EXTENSIONS:
+        return experiment if changes else None
+    raise ConfigError(
+        f"{run}: the file must be as it was launched, but for more trials or more epochs, and "
+        "differs (recorded -> file):\n  "
+        + "\n  ".join(changes.values())
+        + f"\ngo on as launched: raytune-pipe resume {shlex.quote(str(run))}, or launch what "
+        "the file says now under another name: --name NAME, or --new"
+    )
 
 
-def _changes(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each path whose value differs."""
+def _changes(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each path whose value differs, with a line that tells how."""
     before, after = dict(_flat(recorded)), dict(_flat(asked))
     for path in dict.fromkeys([*before, *after]):
         old, new = before.get(path, "nothing"), after.get(path, "nothing")
         if old != new and path not in NAMES_OF_THE_FOLDER:
-            yield f"{path}: {old} -> {new}"
+            yield path, f"{path}: {old} -> {new}"
 
 
 def _flat(plain: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -36,6 +36,11 @@ class Constant(Component):
     kind: Literal["constant"] = "constant"
     """Name of the schedule."""
 
+    @property
+    def depends_on_epochs(self) -> bool:
+        """Whether the factors so far would be others if more epochs were planned."""
+        return False
+
     def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """Factors of the next step; ``scores`` holds one per finished epoch, lower is better."""
         return Factors()
@@ -66,6 +71,11 @@ class Piecewise(Component):
     def _entries(self) -> dict[int, float]:
         return self.multipliers or self.rates or {}
 
+    @property
+    def depends_on_epochs(self) -> bool:
+        """Whether the factors so far would be others if more epochs were planned."""
+        return False
+
     def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The entry of the greatest key that has been reached; 1 before the first."""
         position = progress.epoch if self.unit == "epoch" else progress.step
@@ -87,6 +97,11 @@ class Cosine(Component):
     """Name of the schedule."""
     final_factor: Probability = 0.0
     """Factor at the planned end."""
+
+    @property
+    def depends_on_epochs(self) -> bool:
+        """Whether the factors so far would be others if more epochs were planned."""
+        return True
 
     def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The cosine at the epoch, fractions included."""
@@ -110,6 +125,11 @@ class Plateau(Component):
     """Epochs after a reduction in which none is counted as bad."""
     floor: Probability = 0.0
     """Smallest factor."""
+
+    @property
+    def depends_on_epochs(self) -> bool:
+        """Whether the factors so far would be others if more epochs were planned."""
+        return False
 
     def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The factor that the scores so far lead to; a NaN is no improvement."""
@@ -143,6 +163,11 @@ class Warmup(Component):
     """Where the ramp starts."""
     then: "Schedule" = Constant()
     """The schedule that is ramped up to."""
+
+    @property
+    def depends_on_epochs(self) -> bool:
+        """Whether the factors so far would be others if more epochs were planned."""
+        return self.then.depends_on_epochs
 
     def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The factors of ``then``, its learning rate times the ramp."""

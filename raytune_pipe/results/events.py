@@ -26,7 +26,10 @@ ColumnType = Literal["bool", "int64", "float64", "string"]
 
 
 class ExperimentEvent(TypedDict):
-    """The first event: what is run, with every default resolved."""
+    """The first event: what is run, with every default resolved.
+
+    Once more where the run is extended: it counts for what follows.
+    """
 
     event: Literal["experiment"]
     schema_version: int

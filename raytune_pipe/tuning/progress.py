@@ -27,6 +27,8 @@ class TrialProgress:
     """The budget, in passes over the data."""
     status: Status | None = None
     """None before the trial has started."""
+    reason: str | None = None
+    """Why it has ended."""
     reports: int = 0
     """The highest report so far; all up to it are decided on."""
     segment: int = 0
@@ -76,6 +78,13 @@ class TrialProgress:
             self.start_from, self.start_report = decision.checkpoint, self.reports
             self.segment += 1
             self.saved.clear()
+
+    def lengthen(self, epochs: int) -> None:
+        """Have a larger budget; go on where the one before was used up."""
+        self.epochs = epochs
+        if self.status == "completed" and self.reason == "budget":
+            self.status, self.reason = "running", None
+            self.begin_attempt()
 
     def take_retry(self, event: RetryEvent) -> None:
         """Fold in a failure after which it starts again."""

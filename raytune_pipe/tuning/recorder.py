@@ -174,7 +174,7 @@ class Recorder:
             return [Decision(trial_id, "wait")] if held else []
         if event["verdict"] == "patience":
             return self.end(trial_id, "completed", "patience")
-        decisions = self._settle(trial_id, event["report"], self.maker.on_report(_report(event)))
+        decisions = self._settle(trial_id, event["report"], self.maker.on_report(report_of(event)))
         if event["epoch"] < state.epochs or _is_decided(trial_id, decisions):
             return decisions
         if math.isnan(event["score"]):
@@ -279,6 +279,7 @@ class Recorder:
         self, trial_id: str, status: Status, reason: str, error: str | None = None
     ) -> EndEvent:
         self.trials[trial_id].status = status
+        self.trials[trial_id].reason = reason
         return {
             "event": "end",
             "trial_id": trial_id,
@@ -335,7 +336,8 @@ class Recorder:
             self.write_anomaly(f"the listener failed: {type(error).__name__}: {error}")
 
 
-def _report(event: ReportEvent) -> Report:
+def report_of(event: ReportEvent) -> Report:
+    """The report, as the decision maker hears it."""
     return Report(
         trial=event["trial_id"],
         number=event["report"],

@@ -10,6 +10,7 @@ from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.results.verifying import leftovers
+from raytune_pipe.tuning.extending import take_extension
 from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.replay import Replay, decision_of
@@ -41,6 +42,8 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
         if replay.next["event"] == "report" and replay.next["checkpoint"]:
             named.add(replay.next["checkpoint"]["path"])
         _feed(recorder, replay, replay.next)
+    rest = recorder.experiment.plan()[len(recorder.trials) :]
+    recorder.add_plan(rest)  # a crash had kept them from the disk
     recorder.replay = None
     recorder.write(_resume_event(run))
     for difference in replay.differences:
@@ -83,14 +86,12 @@ def _plan(run: RunDirectory, experiment: Experiment, replay: Replay) -> list[Pla
     while replay.next and replay.next["event"] == "plan":
         recorded.append(replay.next)
         replay.take()
-    return [
-        PlannedTrial(
-            event["trial_id"],
-            event["values"],
-            experiment.trial_with(event["values"], event["trial_id"]),
-        )
-        for event in recorded
-    ]
+    return [_planned(experiment, event) for event in recorded]
+
+
+def _planned(experiment: Experiment, event: PlanEvent) -> PlannedTrial:
+    trial_id, values = event["trial_id"], event["values"]
+    return PlannedTrial(trial_id, values, experiment.trial_with(values, trial_id))
 
 
 def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
@@ -99,6 +100,10 @@ def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
         recorder.on_report(event)
     elif event["event"] == "end":
         recorder.end(event["trial_id"], event["status"], event["reason"] or "", event["error"])
+    elif event["event"] == "experiment":
+        take_extension(recorder, event)
+    elif event["event"] == "plan":
+        recorder.add_plan([_planned(recorder.experiment, event)])
     elif event["event"] == "retry":
         recorder.retry(event)
     elif event["event"] == "start":

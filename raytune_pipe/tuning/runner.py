@@ -3,31 +3,22 @@
 import os
 import sys
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from types import NoneType
 from typing import Literal
 
-from raytune_pipe.base import ClusterError, ClusterLostError, ResultsError
+from raytune_pipe.base import ClusterError, ClusterLostError, ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.control import take_stop_request
-from raytune_pipe.results.events import (
-    SCHEMA_VERSION,
-    ColumnType,
-    Event,
-    ExperimentEvent,
-    FinishEvent,
-)
-from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.events import Event, FinishEvent
+from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experiment
 from raytune_pipe.results.run_directory import RunDirectory, read_status
-from raytune_pipe.search_space import SearchSpace
-from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.cluster import connected, local_cluster, require_variables
+from raytune_pipe.tuning.extending import experiment_event, extend, is_extension
 from raytune_pipe.tuning.head_watch import HeadWatch
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
@@ -90,6 +81,7 @@ def launch(
 
 def resume(
     path: Path,
+    experiment: Experiment | None = None,
     *,
     address: str | None = None,
     listener: Listener = lambda _event: None,
@@ -102,20 +94,28 @@ def resume(
 
     Args:
         path: the run directory.
+        experiment: the recorded one, but with more trials or more epochs.
         address: as in `launch`.
         listener: hears every new event of the journal, after it is on disk.
         steal_lock: also where a process on another host holds the run which cannot be asked.
 
     Raises:
+        ConfigError: the trials so far would be others in a larger experiment.
         NameTakenError: a process still runs it.
         ResultsError: there is no run, its journal is damaged, or it cannot be written.
         ClusterError: as in `launch`.
     """
-    if (done := _finished(path)) is not None:
+    recorded = recorded_experiment(path / JOURNAL)
+    if experiment and recorded:
+        before = Experiment.model_validate_json(to_json(recorded["experiment"]))
+        experiment = experiment if is_extension(before, experiment) else None
+    if experiment is None and (done := _finished(path)) is not None:
         return done
     with noted_signals() as signals, RunDirectory.reopen(path, steal_lock=steal_lock) as run:
         take_stop_request(run.path)  # one that came too late for the process before
         recorder = recorder_of(run, listener)
+        if experiment:
+            extend(recorder, experiment)
         require_variables(recorder.experiment.env_passthrough)
         return _run(recorder, address, signals)
 
@@ -177,44 +177,14 @@ def prepare(
 ) -> Recorder:
     """Journal what will be run, before anything runs; the recorder then knows every trial."""
     space = experiment.space()
-    header: ExperimentEvent = {
-        "event": "experiment",
-        "schema_version": SCHEMA_VERSION,
-        "package_version": version("raytune-pipe"),
-        "experiment": experiment.resolved(),
-        "space": space.to_mappings(),
-        "columns": _column_types(plan, space),
-        "objective": experiment.objective.model_dump(mode="json"),
-        "time": time.time(),
-    }
     names = [planned.trial_id for planned in plan]
     maker = experiment.scheduler.build(space, names, experiment.trial.epochs, experiment.seed)
     recorder = Recorder(experiment, run, maker, listener=listener)
-    recorder.write(header)
+    recorder.write(experiment_event(experiment, plan))
     run.write_file("experiment.yaml", experiment.to_yaml())
     run.write_status("running")
     recorder.add_plan(plan)
     return recorder
-
-
-def _column_types(plan: list[PlannedTrial], space: SearchSpace) -> dict[str, ColumnType]:
-    """The table column type of every leaf over all planned trials, and of all that is searched."""
-    seen: dict[str, set[type]] = defaultdict(set)
-    for planned in plan:
-        for name, value in leaves(planned.trial).items():
-            seen[name].add(type(value))
-    for hyperparameter in space:  # one that no planned trial has may still come with a mutation
-        ends = (hyperparameter.distribution.from_unit(unit) for unit in (0.0, 1.0))
-        seen[hyperparameter.name].update(map(type, ends))
-    return {name: _column_type(types - {NoneType}) for name, types in seen.items()}
-
-
-def _column_type(types: set[type]) -> ColumnType:
-    if types == {bool}:
-        return "bool"
-    if types == {int}:
-        return "int64"
-    return "float64" if types and types <= {int, float} else "string"
 
 
 def _is_any_usable(recorder: Recorder) -> bool:

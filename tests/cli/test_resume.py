@@ -86,6 +86,17 @@ def test_launch_shows_what_has_changed_and_refuses_to_go_on(
     assert hashes(left) == before
 
 
+def test_a_run_that_cannot_be_extended_is_left_as_it_is(
+    command: Command, file: Path, left: Path
+) -> None:
+    before = hashes(left)
+    words = ("launch", file, "--resume", "--set", f"storage={left.parent}", "--set", "trials=8")
+    result = command(*words)
+    assert result.exit_code == 2
+    assert "trials: must be at least the 24 that were planned, but got 8" in result.stderr
+    assert hashes(left) == before
+
+
 def test_new_and_resume_exclude_each_other(command: Command, file: Path) -> None:
     result = command("launch", file, "--resume", "--new")
     assert result.exit_code == 2

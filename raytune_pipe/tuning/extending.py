@@ -1,0 +1,126 @@
+"""More trials or more epochs for a run that there is, where that leaves what was done as it was."""
+
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from raytune_pipe.base import ConfigError, to_json
+from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.results.events import SCHEMA_VERSION, ExperimentEvent
+from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.scheduling.decisions import DecisionMaker
+from raytune_pipe.tuning.columns import column_types
+from raytune_pipe.tuning.recorder import Recorder, report_of
+
+
+def is_extension(recorded: Experiment, asked: Experiment) -> bool:
+    """Whether an experiment has more trials, or more epochs, than the recorded one.
+
+    Raises:
+        ConfigError: it has, but not so that what was done so far could stay.
+    """
+    if (asked.trials, asked.trial.epochs) == (recorded.trials, recorded.trial.epochs):
+        return False
+    problems = list(_problems(recorded, asked))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return True
+
+
+def extend(recorder: Recorder, asked: Experiment) -> None:
+    """Go on with more trials or more epochs, see `is_extension`."""
+    recorded = recorder.experiment
+    asked = asked.model_copy(update={"name": recorded.name, "storage": recorded.storage})
+    plan = asked.plan()
+    take_extension(recorder, experiment_event(asked, plan))
+    recorder.run.write_file("experiment.yaml", asked.to_yaml())
+    recorder.add_plan(plan[len(recorder.trials) :])
+
+
+def take_extension(recorder: Recorder, event: ExperimentEvent) -> None:
+    """Journal the experiment as it is from here on, and have the trials so far fit to it.
+
+    Trials that had used up their epochs go on where these are more now; those that were stopped,
+    or have failed, have ended.
+    """
+    recorder.write(event)
+    experiment = Experiment.model_validate_json(to_json(event["experiment"]))
+    recorder.experiment = experiment
+    recorder.maker = _maker(recorder, experiment, event)
+    for progress in recorder.trials.values():
+        if progress.epochs < experiment.trial.epochs:
+            progress.lengthen(experiment.trial.epochs)
+
+
+def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> ExperimentEvent:
+    """What a journal tells of an experiment before it plans its trials."""
+    space = experiment.space()
+    return {
+        "event": "experiment",
+        "schema_version": SCHEMA_VERSION,
+        "package_version": version("raytune-pipe"),
+        "experiment": experiment.resolved(),
+        "space": space.to_mappings(),
+        "columns": column_types(plan, space),
+        "objective": experiment.objective.model_dump(mode="json"),
+        "time": time.time(),
+    }
+
+
+def _maker(recorder: Recorder, experiment: Experiment, event: ExperimentEvent) -> DecisionMaker:
+    """A decision maker for the experiment that has heard all reports before the event.
+
+    What it decides on them now was decided then. It needs to hear no ends: a population, whose
+    members wait for each other, is not extended.
+    """
+    names = [f"{number:05d}" for number in range(experiment.trials)]
+    epochs = experiment.trial.epochs
+    maker = experiment.scheduler.build(experiment.space(), names, epochs, experiment.seed)
+    heard: dict[str, int] = {}
+    for past in read_events(recorder.run.path / JOURNAL):
+        if past["event"] == "experiment" and past["time"] == event["time"]:
+            break
+        if past["event"] == "report" and past["report"] > heard.get(past["trial_id"], 0):
+            heard[past["trial_id"]] = past["report"]
+            if past["verdict"] != "patience":
+                maker.on_report(report_of(past))
+    return maker
+
+
+def _problems(recorded: Experiment, asked: Experiment) -> Iterator[str]:
+    for name, before, after in (
+        ("trials", recorded.trials, asked.trials),
+        ("trial.epochs", recorded.trial.epochs, asked.trial.epochs),
+    ):
+        if after < before:
+            yield f"{name}: must be at least the {before} that were planned, but got {after}"
+    if asked.scheduler.kind == "pbt":
+        yield (
+            "trials and trial.epochs: must stay as they are under pbt, where they are the "
+            "population and its generations; launch a new run: --new"
+        )
+        return
+    if asked.trial.epochs > recorded.trial.epochs:
+        yield from _reasons_against_more_epochs(asked)
+    drawn, drawn_before = ([one.values for one in each.plan()] for each in (asked, recorded))
+    if drawn[: recorded.trials] != drawn_before:
+        yield (
+            "trials: the first ones must be drawn as they were, but come out otherwise "
+            f"(searcher {asked.searcher.kind}); launch a new run: --new"
+        )
+
+
+def _reasons_against_more_epochs(asked: Experiment) -> Iterator[str]:
+    if asked.scheduler.kind == "asha" and asked.scheduler.brackets > 1:
+        yield (
+            "trial.epochs: must stay as they are under asha with several brackets, whose shares of "
+            "the trials follow from them; launch a new run: --new"
+        )
+    for planned in asked.plan():
+        if planned.trial.schedule.depends_on_epochs:
+            yield (
+                "trial.epochs: may only grow where no schedule depends on them, but that of trial "
+                f"{planned.trial_id}, {planned.trial.schedule.kind}, ends with them: what was "
+                "trained so far would have been trained otherwise; launch a new run: --new"
+            )
+            return

@@ -1,0 +1,155 @@
+"""More trials or more epochs for a run that there is: as if it had been launched like that."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytune_pipe.base import ConfigError
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.experiment_file import load_experiment
+from raytune_pipe.results.events import Event
+from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experiment
+from raytune_pipe.results.reading import read_results
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.verifying import verify_run
+from raytune_pipe.tuning.extending import extend, is_extension
+from raytune_pipe.tuning.resuming import recorder_of
+from raytune_pipe.tuning.runner import prepare
+
+from benchmarks.simulated_run import experiment_of, launch, run_to_end
+
+FIFO: dict[str, Any] = {"kind": "fifo"}
+ASHA: dict[str, Any] = {"kind": "asha", "grace_epochs": 1, "reduction_factor": 2}
+
+
+def hear(_event: Event) -> None:
+    """Nothing."""
+
+
+def go_on(path: Path, asked: Experiment | None = None) -> None:
+    with RunDirectory.reopen(path) as run:
+        recorder = recorder_of(run, hear)
+        if asked:
+            extend(recorder, asked)
+        run_to_end(recorder)
+        run.publish()
+        run.rebuild()
+
+
+def losses(path: Path) -> dict[tuple[str, int], float]:
+    reports = read_results(path).reports
+    keys = zip(reports["trial_id"], reports["report"].astype(int), strict=True)
+    return dict(zip(keys, reports["val_loss"], strict=True))
+
+
+def test_more_trials_and_epochs_come_to_what_a_larger_launch_does(tmp_path: Path) -> None:
+    launch(experiment_of(FIFO, trials=3, epochs=2), tmp_path / "small", hear)
+    large = experiment_of(FIFO, trials=5, epochs=6)
+    launch(large, tmp_path / "large", hear)
+    run = tmp_path / "small" / "run"
+    before = (run / JOURNAL).read_bytes()
+    go_on(run, large)
+    assert (run / JOURNAL).read_bytes().startswith(before)
+    assert losses(run) == losses(tmp_path / "large" / "run")
+    trials = read_results(run).trials
+    assert trials["status"].tolist() == ["completed"] * 5
+    assert trials["epochs"].tolist() == [6] * 5
+    assert trials["attempts"].tolist() == [2, 2, 2, 1, 1]
+    assert load_experiment(run / "experiment.yaml").trials == 5
+    assert [one for one in verify_run(run).problems if one.path != "status.json"] == []
+
+
+def test_a_run_extended_and_cut_off_anywhere_goes_on_extended(tmp_path: Path) -> None:
+    launch(experiment_of(ASHA, trials=3, epochs=3), tmp_path, hear)
+    run = tmp_path / "run"
+    begun = len(list(read_events(run / JOURNAL)))
+    large = experiment_of(ASHA, trials=5, epochs=6)
+    go_on(run, large)
+    expected = losses(run)
+    lines = (run / JOURNAL).read_bytes().splitlines(keepends=True)
+    extended = next(
+        n for n, line in enumerate(lines) if n >= begun and b'{"event":"experiment"' in line
+    )
+    for count in range(extended + 1, len(lines)):
+        (run / JOURNAL).write_bytes(b"".join(lines[:count]))
+        (run / "status.json").unlink()
+        go_on(run)
+        assert losses(run) == expected, count
+        told = [each["what"] for each in read_events(run / JOURNAL) if each["event"] == "anomaly"]
+        assert not [what for what in told if what.startswith("replay")]
+
+
+def test_stopped_trials_stay_stopped_and_rungs_keep_their_scores(tmp_path: Path) -> None:
+    launch(experiment_of(ASHA, trials=6, epochs=4), tmp_path, hear)
+    run = tmp_path / "run"
+    before = read_results(run).trials.set_index("trial_id")
+    stopped = before.index[before["status"] == "stopped_early"]
+    assert 0 < len(stopped) < 6
+    go_on(run, experiment_of(ASHA, trials=8, epochs=16))
+    after = read_results(run).trials.set_index("trial_id")
+    assert after.loc[stopped, "reports"].tolist() == before.loc[stopped, "reports"].tolist()
+    assert after.loc[stopped, "status"].tolist() == ["stopped_early"] * len(stopped)
+    lineage = read_results(run).lineage
+    first = lineage[~lineage["trial_id"].isin(before.index) & (lineage["rung"] == 1)]
+    assert len(first) == 2
+    assert first["cutoff"].notna().all()  # they are compared with those that came before
+
+
+def test_a_column_that_only_new_trials_have_is_there(tmp_path: Path) -> None:
+    options = [{"kind": "adamw"}, {"kind": "sgd", "lr": 0.1, "momentum": 0.9}]
+    space = {"optimizer": {"kind": "choice", "options": options}}
+    experiments = [
+        experiment_of(FIFO, trials=trials, epochs=1, search_space=space, seed=4)
+        for trials in (1, 8)
+    ]
+    kinds = [one.values["optimizer.kind"] for one in experiments[1].plan()]
+    assert len(set(kinds)) == 2
+    with RunDirectory.claim(tmp_path, "run") as claimed:
+        prepare(experiments[0], experiments[0].plan(), claimed, hear)
+    with RunDirectory.reopen(tmp_path / "run") as reopened:
+        extend(recorder_of(reopened, hear), experiments[1])
+        reopened.publish()
+    again = recorded_experiment(tmp_path / "run" / JOURNAL)
+    assert again is not None
+    assert again["columns"]["optimizer.momentum"] == "float64"
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "reason"),
+    [
+        ({}, {"trials": 2}, "trials: must be at least the 3 that were planned, but got 2"),
+        ({}, {"epochs": 1}, "trial.epochs: must be at least the 2"),
+        ({"scheduler": {"kind": "pbt"}}, {"trials": 4}, "must stay as they are under pbt"),
+        ({"scheduler": ASHA | {"brackets": 2}, "epochs": 4}, {"epochs": 8}, "with several brackets"),
+        ({"schedule": {"kind": "cosine"}}, {"epochs": 4}, "trial 00000, cosine, ends with them"),
+        (
+            {"schedule": {"kind": "warmup", "then": {"kind": "cosine"}}},
+            {"epochs": 4},
+            "trial 00000, warmup, ends with them",
+        ),
+    ],
+)
+def test_what_would_change_the_trials_so_far_is_refused(
+    small: dict[str, Any], large: dict[str, Any], reason: str
+) -> None:
+    def experiment(trials: int = 3, epochs: int = 2, **more: Any) -> Experiment:
+        asked = experiment_of(more.pop("scheduler", FIFO), trials=trials, epochs=epochs)
+        plain = asked.resolved()
+        plain["trial"] |= more
+        return Experiment.model_validate_json(json.dumps(plain))
+
+    with pytest.raises(ConfigError) as caught:
+        is_extension(experiment(**small), experiment(**(small | large)))
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("searcher", ["random", "sobol"])
+def test_the_first_trials_are_drawn_as_they_were(searcher: str) -> None:
+    small, large = (
+        experiment_of(FIFO, trials=trials, epochs=2, searcher={"kind": searcher})
+        for trials in (3, 50)
+    )
+    assert is_extension(small, large)
+    assert not is_extension(small, small)
