@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +123,9 @@ def rank_importance(
     )
     if described.refused:
         return described
-    # The matrices are small: two BLAS threads take 34 s where one takes 1.8.
+    # The matrices are small: two BLAS threads take 34 s where one takes 1.8. Only what is loaded is
+    # limited, and scipy brings a BLAS of its own.
+    import_module("scipy.linalg")
     with threadpool_limits(limits=1, user_api="blas"):
         return _measured(described, rows, estimator, np.random.default_rng(seed), resamples)
 

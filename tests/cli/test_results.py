@@ -93,3 +93,23 @@ def test_a_checkpoint_that_was_changed_is_refused(
         checkpoint.write_bytes(kept)
     assert result.exit_code == 5
     assert "must have the SHA-256" in result.stderr
+
+
+@pytest.mark.slow
+def test_every_blas_is_held_to_one_thread_while_ranking(run: Path) -> None:
+    code = f"""
+from threadpoolctl import threadpool_info
+from raytune_pipe import rank_importance, read_results
+
+class Spy:
+    kind = "spy"
+
+    def fit(self, space, units, target):
+        import scipy.linalg
+        print({{one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}})
+        raise SystemExit
+
+rank_importance(read_results({str(run)!r}), estimator=Spy())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "{1}\n"
