@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Literal, NamedTuple, Self
 
@@ -35,6 +35,7 @@ RunState = Literal["running", "finished", "interrupted", "failed"]
 STATUS = "status.json"
 CHECKPOINTS = "checkpoints"
 
+_TRIAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -126,6 +127,7 @@ class RunDirectory:
             raise
 
     def _note(self, event: Event) -> None:
+        _require_inside(event, self.path)
         if event["event"] == "finish":
             self._finish = event
         elif event["event"] == "resume":
@@ -246,6 +248,23 @@ class RunDirectory:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _require_inside(event: Event, path: Path) -> None:
+    """Raise `ResultsError` where an event names files that lie outside of the run.
+
+    Error files are written and checkpoints deleted under the names that a journal has, and a run's
+    folder may come from anybody.
+    """
+    trial_id = event.get("trial_id", "0")
+    checkpoint = event["checkpoint"] if event["event"] == "report" else None
+    file = checkpoint["path"] if checkpoint else f"{CHECKPOINTS}/{trial_id}"
+    parts = PurePosixPath(file).parts
+    if not _TRIAL_ID.fullmatch(str(trial_id)) or parts[0] != CHECKPOINTS or ".." in parts:
+        raise ResultsError(
+            f"{path / JOURNAL}: must name files of its own run alone, but trial {trial_id!r} has "
+            f"{file!r}: it was made by hand; do not go on with it"
+        )
 
 
 def read_status(path: Path) -> RunStatus | None:
