@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -132,8 +132,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, str]]:
 
 
 def child_processes() -> set[str]:
-    threads = Path("/proc/self/task").iterdir()
-    return {child for one in threads for child in (one / "children").read_text().split()}
+    found = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # it has just ended
+            found |= {*(thread / "children").read_text().split()}
+    return found
 
 
 @contextmanager

@@ -18,10 +18,11 @@ import pytest
 import torch
 
 import raytune_pipe
-from raytune_pipe.base import ConfigError, TrialError
+from raytune_pipe.base import ConfigError, ResultsError, TrialError
 from raytune_pipe.cli.live import LiveState, table
 from raytune_pipe.cli.printable import PrintableConsole
 from raytune_pipe.experiment_file import load_experiment
+from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.training.checkpoints import load_checkpoint
 
 PACKAGE = Path(raytune_pipe.__file__).parent
@@ -73,7 +74,7 @@ class Trapped:
     run: dict[str, Any] = field(default_factory=lambda: {"trials": 24})
     text: None = None
     bytes: None = None
-    made: tuple[()] = ()
+    made: tuple[Any, ...] = ()
 
 
 @pytest.fixture
@@ -139,6 +140,30 @@ def test_a_poisoned_checkpoint_is_refused_unread(trap: Path) -> None:
     with pytest.raises(TrialError, match="must be a complete file written by the trainer"):
         load_checkpoint(poisoned, torch.device("cpu"))
     assert not (trap / "canary").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"checkpoint": {"path": "checkpoints/../../../victim", "sha256": "0", "bytes": 1}},
+        {"checkpoint": {"path": "../../victim", "sha256": "0", "bytes": 1}},
+        {"checkpoint": {"path": "/etc/victim", "sha256": "0", "bytes": 1}},
+        {"trial_id": "../../victim"},
+        {"trial_id": "a/../b"},
+    ],
+    ids=str,
+)
+def test_a_journal_made_by_hand_reaches_no_file_outside(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """Going on with it would delete old checkpoints and write error files there."""
+    monkeypatch.chdir(tmp_path)
+    make(Trapped(made=(("rewrite journal", "results/small", change, "report"),)), tmp_path)
+    with (
+        RunDirectory.reopen(tmp_path / "results" / "small") as run,
+        pytest.raises(ResultsError, match="must name files of its own run alone"),
+    ):
+        run.publish()
 
 
 FORBIDDEN = {
