@@ -136,9 +136,14 @@ def _skewness(values: Array) -> float:
 
 def _notes(status: pd.Series, unmeasured: int) -> Iterable[str]:
     counts = {str(name): int(count) for name, count in status.value_counts().items()}
-    broken = [f"{counts[name]} {name}" for name in BROKEN if name in counts]
+    broken = [f"{counts[name]} {name}" for name in ("diverged", "failed") if name in counts]
     if broken:
         yield f"{', '.join(broken)}: counted as the worst score seen."
+    if "out_of_memory" in counts:
+        yield (
+            f"{counts['out_of_memory']} out_of_memory: infeasible on this hardware, counted as the "
+            "worst score seen."
+        )
     if unmeasured:
         yield (
             f"{unmeasured} without a finite score below {LARGEST:g}: counted as the worst score "

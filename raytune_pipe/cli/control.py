@@ -147,7 +147,7 @@ def _told(event: "Event", progress: "LiveState", trial: str | None) -> Iterator[
         yield f"{trial} report {event['report']}, epoch {event['epoch']:g}: {metrics}"
     elif event.get("trial_id") == trial:
         yield from words(event, progress)
-        if event["event"] == "end" and event["error"]:
+        if event["event"] in ("retry", "end") and event["error"]:
             yield event["error"].rstrip()
 
 

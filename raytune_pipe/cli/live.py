@@ -19,7 +19,9 @@ from raytune_pipe.results.journal import Listener
 REFRESH_HZ = 4
 """Drawings of the table per second."""
 UNFIT = ("diverged", "failed", "out_of_memory")
-"""Statuses of trials that are never the best, and whose end is worth a line of its own."""
+"""Statuses of trials that are never the best."""
+TROUBLE = (*UNFIT, "timed_out")
+"""Statuses of trials whose end is worth a line of its own."""
 
 
 class Best(NamedTuple):
@@ -64,6 +66,7 @@ class LiveState:
             "experiment",
             "start",
             "report",
+            "retry",
             "end",
             "anomaly",
             "resume",
@@ -195,6 +198,8 @@ def words(event: Event, state: LiveState) -> list[str]:
         score = f"; {state.metric} {counted.value:.4g}, {_at(counted)}" if counted else ""
         reason = f" ({event['reason']})" if event["reason"] else ""
         return [f"{event['trial_id']} {event['status']}{reason}{score}"]
+    if event["event"] == "retry":
+        return [f"{event['trial_id']} failed ({event['reason']}): starts again"]
     if event["event"] == "decision":
         return [copied(one) for one in event["decisions"] if one["action"] == "exploit"]
     if event["event"] == "anomaly":
@@ -251,8 +256,8 @@ def display(console: Console, recorded: Iterable[Event] = ()) -> Iterator[Listen
     def hear(event: Event) -> None:
         with lock:
             state.apply(event)
-        is_trouble = event["event"] == "end" and event["status"] in UNFIT
-        if is_trouble or event["event"] == "anomaly":
+        is_trouble = event["event"] == "end" and event["status"] in TROUBLE
+        if is_trouble or event["event"] in ("retry", "anomaly"):
             console.print(line(event, state))
 
     # Drawn by a thread of its own, so that events cost nothing and the time goes on between them.

@@ -12,10 +12,10 @@ from raytune_pipe.cli.live import LiveState, display, duration, line, table
 from raytune_pipe.results.events import Event
 
 
-def experiment(at: str = "last") -> Event:
+def experiment(at: str = "last", epochs: int = 10) -> Event:
     event: dict[str, Any] = {
         "event": "experiment",
-        "experiment": {"name": "small"},
+        "experiment": {"name": "small", "trial": {"epochs": epochs}},
         "objective": {"metric": "val_accuracy", "mode": "max", "at": at},
         "time": 90.0,
     }
@@ -224,3 +224,25 @@ def test_events_in_any_order_give_counts_that_add_up(events: list[Event]) -> Non
 )
 def test_duration(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_failure_after_which_a_trial_starts_again_is_told() -> None:
+    retry: Event = {
+        "event": "retry",
+        "trial_id": "00001",
+        "attempt": 0,
+        "kind": "worker_died",
+        "reason": "the worker process died",
+        "error": None,
+        "time": 107.0,
+    }
+    told = line(retry, state_after([*RUN[:10], retry]))
+    assert told == "     7.0 s  00001 failed (the worker process died): starts again"
+
+
+def test_an_extended_run_plans_more_epochs() -> None:
+    assert state_after([*RUN, experiment(epochs=20)]).planned == {
+        "00000": 20,
+        "00001": 20,
+        "00002": 20,
+    }
