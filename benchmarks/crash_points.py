@@ -33,6 +33,7 @@ from raytune_pipe.tuning.resuming import recorder_of
 from raytune_pipe.tuning.runner import prepare
 
 from benchmarks.decided import decided, differing
+from benchmarks.faulty_storage import reports_of
 from benchmarks.simulated_disk import Crash, put, recorded
 from benchmarks.simulated_run import Worker, experiment_of, run_to_end
 
@@ -192,7 +193,7 @@ def check(run: Path, told: list[Event], expected: list[Event], found: Found) -> 
     rows = pq.read_table(run / "reports.parquet", columns=["trial_id", "report"]).to_pylist()
     counts = Counter((row["trial_id"], row["report"]) for row in rows)
     found.duplicated += sum(counts.values()) - len(counts)
-    if _reports(events) != _reports(expected) or set(counts) != set(_reports(expected)):
+    if reports_of(events) != reports_of(expected) or set(counts) != set(reports_of(expected)):
         yield "the reports are not those of a run without a crash"
     if differing(decided(events), decided(expected)):
         yield "the decisions are not those of a run without a crash"
@@ -202,12 +203,3 @@ def check(run: Path, told: list[Event], expected: list[Event], found: Found) -> 
 
 def _key(event: Any) -> tuple[str, int, int]:
     return event["trial_id"], event["report"], event["attempt"]
-
-
-def _reports(events: list[Event]) -> dict[tuple[str, int], Any]:
-    """What each report came to; one that was made again came to the same."""
-    return {
-        (event["trial_id"], event["report"]): (event["epoch"], event["segment"], event["score"])
-        for event in events
-        if event["event"] == "report"
-    }
