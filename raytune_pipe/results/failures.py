@@ -13,13 +13,11 @@ FAILED: tuple[Status, ...] = ("failed", "out_of_memory", "timed_out")
 
 
 class ErrorFold:
-    """Takes the events of a run in order and holds the text of every error file."""
+    """Takes the events of a run in order and tells the error files that follow from them."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-        """By path relative to the run directory."""
+        self._untaken: dict[str, bytes] = {}
         self._attempts: dict[str, int] = {}
-        self._written: set[str] = set()
 
     def add(self, event: Event) -> None:
         """Take the next event."""
@@ -31,13 +29,10 @@ class ErrorFold:
             self._add(event["trial_id"], self._attempts.get(event["trial_id"], 0), event)
 
     def _add(self, trial_id: str, attempt: int, event: RetryEvent | EndEvent) -> None:
-        path = f"{ERRORS}/{trial_id}-{attempt}.txt"
-        self.texts[path] = (
-            f"{event['reason']}\n\n{event['error'] or 'no traceback'}".rstrip() + "\n"
-        )
+        text = f"{event['reason']}\n\n{event['error'] or 'no traceback'}".rstrip() + "\n"
+        self._untaken[f"{ERRORS}/{trial_id}-{attempt}.txt"] = text.encode(errors="replace")
 
-    def unwritten(self) -> Iterator[tuple[str, str]]:
-        """Paths and texts, each once."""
-        for path in self.texts.keys() - self._written:
-            yield path, self.texts[path]
-            self._written.add(path)
+    def take(self) -> Iterator[tuple[str, bytes]]:
+        """Each file that has not been taken yet: its path in the run directory, its contents."""
+        while self._untaken:
+            yield self._untaken.popitem()

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.events import Event, FinishEvent
+from raytune_pipe.results.failures import ErrorFold
 from raytune_pipe.results.journal import NewerVersionError, read_events
 from raytune_pipe.results.tables import TableFold, Tables
 
@@ -25,6 +27,8 @@ class JournalContents:
     """The SHA-256 of each file that has an event of its own, by path."""
     checkpoints: dict[str, str] = field(default_factory=dict)
     """The SHA-256 of each checkpoint, by path; one that was made again after a crash is newer."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """The SHA-256 of each error file, which follows from the journal, by path."""
     finish: FinishEvent | None = None
     """How the run ended; None where it did not, or was gone on with."""
     bytes: int = 0
@@ -33,6 +37,7 @@ class JournalContents:
     damage: str | None = None
     """Why it cannot be read on from there."""
     _stored: CheckpointFold = field(default_factory=CheckpointFold)
+    _errors: ErrorFold = field(default_factory=ErrorFold)
 
     @classmethod
     def read(cls, journal: Path, keep: Collection[int]) -> Self:
@@ -59,6 +64,9 @@ class JournalContents:
     def _add(self, event: Event, offset: int) -> None:
         self.fold.add(event)
         self._stored.add(event)
+        self._errors.add(event)
+        for path, data in self._errors.take():
+            self.errors[path] = sha256(data).hexdigest()
         if event["event"] == "file":
             self.files[event["path"]] = event["sha256"]
         elif event["event"] == "report" and event["checkpoint"]:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from raytune_pipe.results.checksums import CHECKSUMS
+from raytune_pipe.results.failures import ERRORS
 from raytune_pipe.results.files import digest_of
 from raytune_pipe.results.journal import JOURNAL, journal_of
 from raytune_pipe.results.journal_contents import JournalContents
@@ -113,7 +114,8 @@ def repair_run(path: str | Path) -> Verification:
     if not found.is_repairable:
         return found
     with RunDirectory.reopen(folder) as run:
-        for name in leftovers(folder):
+        broken = [one.path for one in found.problems if one.path.startswith(f"{ERRORS}/")]
+        for name in [*leftovers(folder), *broken]:
             (folder / name).unlink(missing_ok=True)
         run.rebuild()
     after = verify_run(folder)
@@ -131,11 +133,13 @@ def _look(folder: Path, running: bool) -> Verification:
         for name, table in published.tables.items():
             problems += _table_problems(name, table, contents, running)
         problems += _status_problems(published.status, contents, running)
+        problems += _error_problems(folder, contents.errors, running)
     needed = contents.needed_checkpoints() if _is_journal_sound(problems) else set()
     problems += _hash_problems(folder, contents.files, contents.files)
     problems += _hash_problems(folder, contents.checkpoints, needed)
     problems += [] if running else _leftover_problems(folder)
-    names = {*contents.files, *contents.checkpoints, *PUBLISHED, CHECKSUMS, JOURNAL}
+    named = {*contents.files, *contents.checkpoints, *contents.errors}
+    names = {*named, *PUBLISHED, CHECKSUMS, JOURNAL}
     files = sum((folder / name).is_file() for name in names)
     return Verification(folder, contents.fold.number, files, tuple(problems))
 
@@ -234,6 +238,16 @@ def _hash_problems(
                 "restore it from a copy"
             )
             yield Problem(name, what, repairable=False)
+
+
+def _error_problems(folder: Path, digests: dict[str, str], running: bool) -> Iterable[Problem]:
+    """The error files that are not as the journal tells, all of which it can tell again."""
+    for name, digest in digests.items():
+        found = digest_of(folder / name)
+        if found is None and not running:
+            yield Problem(name, "must be there, but is not", repairable=True)
+        elif found not in (None, digest):
+            yield Problem(name, "must be as the journal tells, but differs", repairable=True)
 
 
 def _leftover_problems(folder: Path) -> Iterable[Problem]:

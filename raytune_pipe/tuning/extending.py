@@ -103,7 +103,7 @@ def _problems(recorded: Experiment, asked: Experiment) -> Iterator[str]:
     if asked.trial.epochs > recorded.trial.epochs:
         yield from _reasons_against_more_epochs(asked)
     drawn, drawn_before = ([one.values for one in each.plan()] for each in (asked, recorded))
-    if drawn[: recorded.trials] != drawn_before:
+    if len(drawn) >= len(drawn_before) and drawn[: len(drawn_before)] != drawn_before:
         yield (
             "trials: the first ones must be drawn as they were, but come out otherwise "
             f"(searcher {asked.searcher.kind}); launch a new run: --new"

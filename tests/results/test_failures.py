@@ -39,25 +39,22 @@ def test_each_attempt_that_failed_has_a_file() -> None:
     for event in events:
         fold.add(event)
     expected = {
-        "errors/00001-0.txt": "the worker process died\n\nno traceback\n",
-        "errors/00001-1.txt": "ValueError: no\n\nTraceback ...\nValueError: no\n",
+        "errors/00001-0.txt": b"the worker process died\n\nno traceback\n",
+        "errors/00001-1.txt": b"ValueError: no\n\nTraceback ...\nValueError: no\n",
     }
-    assert dict(fold.unwritten()) == expected
-    assert dict(fold.unwritten()) == {}
-    assert fold.texts == expected
+    assert dict(fold.take()) == expected
+    assert dict(fold.take()) == {}
 
 
 def test_a_failure_without_a_traceback_has_one_too() -> None:
     fold = ErrorFold()
     fold.add(start(0))
     fold.add({**END, "status": "timed_out", "reason": "no report within 5 s", "error": None})
-    assert dict(fold.unwritten()) == {
-        "errors/00001-0.txt": "no report within 5 s\n\nno traceback\n"
-    }
+    assert dict(fold.take()) == {"errors/00001-0.txt": b"no report within 5 s\n\nno traceback\n"}
 
 
 def test_an_end_that_is_no_failure_has_none() -> None:
     fold = ErrorFold()
     fold.add(start(0))
     fold.add({**END, "status": "completed", "reason": "budget", "error": None})
-    assert fold.texts == {}
+    assert dict(fold.take()) == {}

@@ -119,6 +119,30 @@ def test_every_flipped_bit_is_told(run: Path) -> None:
     assert verify_run(run).problems == ()
 
 
+def test_error_files_are_checked_and_told_again(run: Path) -> None:
+    with RunDirectory.reopen(run) as reopened:
+        reopened.journal.append(
+            {
+                "event": "end",
+                "trial_id": "00002",
+                "status": "failed",
+                "reason": "ValueError: no",
+                "error": None,
+                "time": 1_700_000_021.0,
+            }
+        )
+        reopened.rebuild()
+    file = run / "errors" / "00002-0.txt"
+    assert file.read_text() == "ValueError: no\n\nno traceback\n"
+    assert verify_run(run).problems == ()
+    harms: list[Callable[[], object]] = [lambda: file.write_text("else"), file.unlink]
+    for harm in harms:
+        harm()
+        assert told(verify_run(run)) == {"errors/00002-0.txt": True}
+        assert told(repair_run(run)) == {}
+        assert file.read_text() == "ValueError: no\n\nno traceback\n"
+
+
 @pytest.mark.slow
 def test_every_truncation_is_told(run: Path) -> None:
     draws = random.Random(0)
