@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.synchronize import Event as Flag
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ def read_all(run: Path) -> list[int]:
     return [len(found.trials), len(found.reports), len(found.lineage)]
 
 
-def _read_on(run: Path, publishes: Publishes, ended: Flag, answers: Any) -> None:
+def _read_on(run: Path, publishes: Publishes, ready: Semaphore, ended: Flag, answers: Any) -> None:
     """Read until the run has ended, and once more."""
+    ready.release()
     reading, seen = Reading(), dict[str, list[int]]()
     published = [run / f"{name}.parquet" for name in Tables._fields]
     while not all(file.exists() for file in published) and not ended.is_set():
@@ -141,11 +143,14 @@ def _look(
 @contextmanager
 def readers(run: Path, count: int, found: Reading) -> Iterator[Publishes]:
     """Let so many processes read a run, from its first tables on until the context ends."""
-    publishes, ended, answers = Publishes(), _context.Event(), _context.SimpleQueue()
-    words = (run, publishes, ended, answers)
+    publishes, ready, ended = Publishes(), _context.Semaphore(0), _context.Event()
+    answers = _context.SimpleQueue()
+    words = (run, publishes, ready, ended, answers)
     processes = [_context.Process(target=_read_on, args=words) for _ in range(count)]
     for process in processes:
         process.start()
+    for _ in processes:
+        ready.acquire(timeout=WAIT_S)
     try:
         yield publishes
     finally:
