@@ -19,8 +19,10 @@ from raytune_pipe.tuning.signals import NotedSignals
 FIRST_PUBLISH_S = 5.0
 """Seconds from the first report to the first tables; the interval then grows with the run."""
 
-DRAIN_S = 20.0
-"""Seconds that trials have to end their epoch with a checkpoint once the run is to end."""
+DRAIN_S = 15.0
+"""Seconds that trials have to end their epoch with a checkpoint once the run is to end.
+
+Ray waits 5 s more for workers that do not end, and is then shut down: 30 s are enough for all."""
 
 MOST_VAIN_LOOPS = 3
 """How often Ray Tune may end by itself, one time after the other, without any report between."""
