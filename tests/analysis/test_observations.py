@@ -75,6 +75,12 @@ def test_a_completed_trial_without_a_finite_score_counts_as_the_worst() -> None:
     assert rows.target.tolist() == [1.0, 2.0, 2.0]
 
 
+def test_a_score_beyond_float32_counts_as_the_worst_and_this_is_said() -> None:
+    rows = trial_observations(run(["completed"] * 4, [1.0, 1e300, 2.0, -1e300]))
+    assert rows.target.tolist() == [1.0, 2.0, 2.0, 2.0]
+    assert rows.notes == ("2 without a finite score below 1e+39: counted as the worst score seen.",)
+
+
 def test_nothing_is_usable_where_no_score_is_finite() -> None:
     rows = trial_observations(run(["diverged", "failed"], [None, None]))
     assert rows.trials == 0
