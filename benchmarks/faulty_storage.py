@@ -101,7 +101,11 @@ def experiment() -> Experiment:
     return experiment_of(pbt, trials=6, epochs=8)
 
 
-def drive(recorder: Recorder, turn: Callable[[int], None] = lambda _answers: None) -> None:
+def drive(
+    recorder: Recorder,
+    turn: Callable[[int], None] = lambda _answers: None,
+    publish_every: int = 3,
+) -> None:
     """Run to the end, and leave the run as the runner leaves it, also after an error."""
     answers = 0
 
@@ -109,7 +113,7 @@ def drive(recorder: Recorder, turn: Callable[[int], None] = lambda _answers: Non
         nonlocal answers
         answers += 1
         turn(answers)
-        if answers % 3 == 0:
+        if answers % publish_every == 0:
             recorder.publish()
 
     try:
@@ -149,7 +153,7 @@ class Broken:
     outcome: Outcome
     told: list[Event] = field(default_factory=list)
 
-    def launch(self, turn: Callable[[int], None]) -> bool:
+    def launch(self, turn: Callable[[int], None], publish_every: int = 3) -> bool:
         """Run until the storage fails; whether it did, and was told as it must be."""
 
         def hear(event: Event) -> None:
@@ -157,7 +161,7 @@ class Broken:
 
         try:
             with RunDirectory.claim(self.run.parent, "run") as run:
-                drive(prepare(experiment(), experiment().plan(), run, hear), turn)
+                drive(prepare(experiment(), experiment().plan(), run, hear), turn, publish_every)
         except ResultsError as error:
             self._look_at(error)
             return True
@@ -218,7 +222,10 @@ def reports_of(events: list[Event]) -> dict[tuple[str, int], Any]:
 
 
 def small_disk(folder: Path, size_mb: int) -> Outcome:
-    """A disk that is full: of checkpoints, or of all else but some kilobytes."""
+    """A disk that is full: of checkpoints, or of all else but some kilobytes.
+
+    On every fourth nothing is published on the way, so that it is the journal that finds no room.
+    """
     disk = folder / f"disk-{size_mb}"
     disk.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={size_mb}m", "none", str(disk))
@@ -229,13 +236,13 @@ def small_disk(folder: Path, size_mb: int) -> Outcome:
 
     def fill_up(answers: int) -> None:
         if answers == BREAKS_AFTER and not by_checkpoints:
-            left = size_mb * 1024
+            left = (size_mb if size_mb % 4 else 8) * 1024
             with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
                 while True:
                     filler.write(b"\1" * 4096)
             os.truncate(disk / "filler", (disk / "filler").stat().st_size - left)
 
-    if broken.launch(fill_up):
+    if broken.launch(fill_up, publish_every=3 if size_mb % 4 else 1_000_000):
         if " needed" not in broken.outcome.message:
             broken.outcome.wrong.append("what is needed is not told")
         broken.look_at_files()
