@@ -134,6 +134,11 @@ class Campaign:
         tally.acknowledged += found.acknowledged
         tally.lost += found.lost
         tally.duplicated += found.duplicated
+        print(
+            f"    {found.acknowledged} acknowledged at a kill, {found.lost} lost, "
+            f"{found.duplicated} doubled",
+            flush=True,
+        )
         if not (scheduler == "pbt" and lost_workers):  # a lost member changes its population
             complete = scheduler != "asha" and not lost_workers
             compared, wrong = differences(run, expected, all_of_them=complete)

@@ -32,6 +32,8 @@ TRIALS, EPOCHS = 8, 8
 ENDS_WITHIN_S = 600.0
 ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Keeps Ray on the loopback interface; else it runs as it comes."""
+LAST = EPOCHS - 1
+"""The last epoch that can be acknowledged: at the next ASHA ends the trial inside its report."""
 STATE_FILES = "experiment_state-*.json"
 
 
@@ -105,7 +107,7 @@ class PlainRun:
         trials = results["trials"]
         rows = Counter((trial["number"], epoch) for trial in trials for epoch in trial["epochs"])
         numbers = {trial["number"] for trial in trials}
-        finished = {number for number, epoch in before if epoch == EPOCHS}
+        finished = {number for number, epoch in before if epoch == LAST}
         return Counts(
             acknowledged=len(set(before)),
             lost=len(set(before) - rows.keys()),
@@ -139,11 +141,11 @@ def at_random(run: PlainRun, rng: random.Random) -> Counts:
 
 
 def truncated_state(run: PlainRun) -> Counts:
-    """Killed when a trial has finished; the newest state file then is half as long."""
+    """Killed after a trial's last report; the newest state file then is half as long."""
 
     def has_finished() -> bool:
-        finished = any(epoch == EPOCHS for _, epoch in run.acknowledged())
-        return finished and len(run.acknowledged()) >= 20
+        epochs = [epoch for _, epoch in run.acknowledged()]
+        return LAST in epochs[:-2]
 
     before = run.kill_when(has_finished)
     newest = max((run.folder / RUN).glob(STATE_FILES), key=lambda path: path.stat().st_mtime)
