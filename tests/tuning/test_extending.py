@@ -122,7 +122,7 @@ def test_a_column_that_only_new_trials_have_is_there(tmp_path: Path) -> None:
         ({}, {"trials": 2}, "trials: must be at least the 3 that were planned, but got 2"),
         ({}, {"epochs": 1}, "trial.epochs: must be at least the 2"),
         ({"scheduler": {"kind": "pbt"}}, {"trials": 4}, "must stay as they are under pbt"),
-        ({"scheduler": ASHA | {"brackets": 2}, "epochs": 4}, {"epochs": 8}, "with several brackets"),
+        ({"scheduler": ASHA | {"brackets": 2}, "epochs": 4}, {"epochs": 8}, "several brackets"),
         ({"schedule": {"kind": "cosine"}}, {"epochs": 4}, "trial 00000, cosine, ends with them"),
         (
             {"schedule": {"kind": "warmup", "then": {"kind": "cosine"}}},
