@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-FAULTS := random_trials fault_decisions fault_poison fault_phases faults ownership readers plain_ray_faults
+FAULTS := random_trials fault_decisions fault_poison fault_phases faults storage_faults bit_flips \
+	ownership readers journal_scale plain_ray_faults
 
 .PHONY: demo test faults experiments clean
 

@@ -106,11 +106,11 @@ def run_to_end(
         trial = queue.pop(0)
         recorder.on_start(trial)
         worker, own = worker_of(recorder.assign(trial)), ["go_on"]
-        while own in ([], ["go_on"]):
+        while own in ([], ["go_on"]) and not trials[trial].start_due:
             decisions = recorder.on_answer(trial, worker.answer())
             own = [decision.action for decision in decisions if decision.trial == trial]
             released = [each for each in decisions if each.action in ("go_on", "exploit")]
             queue += [each.trial for each in released if each.trial != trial]
             turn()
-        if own == ["exploit"]:
+        if own == ["exploit"] or trials[trial].start_due:
             queue.append(trial)
