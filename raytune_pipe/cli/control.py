@@ -61,9 +61,9 @@ def watch(run: Path) -> None:
 
     journal_of(run)
     if is_held(run):
-        with display(console(stderr=True)) as show_event:
+        with display(console(stderr=True)) as shown:
             for event in follow(run):
-                show_event(event)
+                shown.hear(event)
     _show_status(run)
 
 

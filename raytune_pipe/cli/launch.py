@@ -87,7 +87,7 @@ def _launch(
     from raytune_pipe.tuning import runner
 
     outcome, first = follow(
-        lambda listener: runner.launch(experiment, address=address, new=new, listener=listener)
+        lambda shown: runner.launch(experiment, address=address, new=new, listener=shown.hear)
     )
     if outcome:
         ending.show(outcome)

@@ -1,7 +1,7 @@
 """What a launch looks like while it runs: a fold over its events, and two ways to show it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -14,7 +14,6 @@ from rich.table import Table
 
 from raytune_pipe.base import Value
 from raytune_pipe.results.events import DecisionRecord, Event, ReportEvent, Status
-from raytune_pipe.results.journal import Listener
 
 REFRESH_HZ = 4
 """Drawings of the table per second."""
@@ -226,15 +225,19 @@ def copied(decision: DecisionRecord) -> str:
     return f"{decision['trial']} copies {decision['donor']}: {changes}"
 
 
-@contextmanager
-def display(console: Console, recorded: Iterable[Event] = ()) -> Iterator[Listener]:
-    """A listener for a run that shows its events: a table on a terminal, else lines.
+class Display(NamedTuple):
+    """Shows a run while it goes."""
 
-    Of the events recorded before, only what they have come to is shown.
-    """
+    hear: Callable[[Event], None]
+    """Called with every event of the run."""
+    recall: Callable[[Event], None]
+    """Called with those of before instead: only what they have come to is shown."""
+
+
+@contextmanager
+def display(console: Console) -> Iterator[Display]:
+    """A display: a table on a terminal, else lines."""
     state = LiveState()
-    for event in recorded:
-        state.apply(event)
     if not console.is_terminal:
 
         def print_line(event: Event) -> None:
@@ -243,7 +246,7 @@ def display(console: Console, recorded: Iterable[Event] = ()) -> Iterator[Listen
             if text:
                 console.print(text)
 
-        yield print_line
+        yield Display(print_line, state.apply)
         return
 
     lock = Lock()
@@ -260,9 +263,13 @@ def display(console: Console, recorded: Iterable[Event] = ()) -> Iterator[Listen
         if is_trouble or event["event"] in ("retry", "anomaly"):
             console.print(line(event, state))
 
+    def recall(event: Event) -> None:
+        with lock:
+            state.apply(event)
+
     # Drawn by a thread of its own, so that events cost nothing and the time goes on between them.
     with Live(get_renderable=draw, console=console, refresh_per_second=REFRESH_HZ):
-        yield hear
+        yield Display(hear, recall)
 
 
 def duration(seconds: float) -> str:

@@ -85,7 +85,7 @@ def go_on(
         NameTakenError, ResultsError, ClusterError: as `runner.resume` does.
     """
     from raytune_pipe.experiment_file import require_allowed_imports
-    from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experiment
+    from raytune_pipe.results.journal import JOURNAL, recorded_experiment
     from raytune_pipe.tuning import runner
 
     begun = recorded_experiment(run / JOURNAL)
@@ -93,10 +93,14 @@ def go_on(
         require_allowed_imports(begun["experiment"], allowed_imports(allow_imports))
     search_here(allow_imports)
     outcome, heard = follow(
-        lambda listener: runner.resume(
-            run, extended, address=address, listener=listener, steal_lock=steal_lock
-        ),
-        recorded=read_events(run / JOURNAL) if begun else (),
+        lambda shown: runner.resume(
+            run,
+            extended,
+            address=address,
+            listener=shown.hear,
+            recorded=shown.recall,
+            steal_lock=steal_lock,
+        )
     )
     if outcome is None:
         ending.show_interrupted(str(run))

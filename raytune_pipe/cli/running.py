@@ -1,7 +1,7 @@
 """What launch and resume share: the run as it goes, its results, the command that comes next."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ import click
 from raytune_pipe.cli.output import console, show, show_json, show_next
 
 if TYPE_CHECKING:
+    from raytune_pipe.cli.live import Display
     from raytune_pipe.results.events import Event
     from raytune_pipe.results.reading import Results
-    from raytune_pipe.tuning.runner import Listener, Outcome
+    from raytune_pipe.tuning.runner import Outcome
 
 address_option = click.option(
     "--address",
@@ -30,25 +31,25 @@ analyze_option = click.option(
 
 
 def follow(
-    start: Callable[["Listener"], "Outcome"], recorded: Iterable["Event"] = ()
+    start: Callable[["Display"], "Outcome"],
 ) -> tuple["Outcome | None", "Event | None"]:
     """How a run ended, None if Ctrl-C ended it at once; and the first event it wrote, if any.
 
-    Shows the run on stderr while it goes, on top of the events recorded before.
+    Shows the run on stderr while it goes.
     """
-    from raytune_pipe.cli.live import display
+    from raytune_pipe.cli.live import Display, display
 
     first: Event | None = None
     # Ray prints on stdout, in threads of its own too; there the result must stand alone.
-    with redirect_stdout(sys.stderr), display(console(stderr=True), recorded) as show_event:
+    with redirect_stdout(sys.stderr), display(console(stderr=True)) as shown:
 
         def hear(event: "Event") -> None:
             nonlocal first
             first = first or event
-            show_event(event)
+            shown.hear(event)
 
         try:
-            return start(hear), first
+            return start(Display(hear, shown.recall)), first
         except KeyboardInterrupt:
             return None, first
 

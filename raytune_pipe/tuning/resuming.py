@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
@@ -20,17 +20,21 @@ from raytune_pipe.tuning.replay import Replay, decision_of
 Listener = Callable[[Event], None]
 
 
-def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
+def recorder_of(
+    run: RunDirectory, listener: Listener, recorded: Listener = lambda _event: None
+) -> Recorder:
     """The recorder of a run as it was when the run was left, ready to go on.
 
     The decision maker hears every recorded report and end again, in their order, so its rungs and
     its population are what they were. What a crash kept from the disk after the last report is
     made up for. A trial that had not ended starts from its last checkpoint that is whole.
 
+    ``listener`` hears every new event, ``recorded`` before that all those of the journal.
+
     Raises:
         ResultsError: the journal does not begin with an experiment.
     """
-    replay = Replay(run.journal.recorded())
+    replay = Replay(_told(run.journal.recorded(), recorded))
     experiment = _experiment(run, replay)
     planned = _plan(run, experiment, replay)
     drawn = experiment.plan()
@@ -45,8 +49,8 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
             if replay.next["event"] == "report" and replay.next["checkpoint"]:
                 named.add(replay.next["checkpoint"]["path"])
             _feed(recorder, replay, replay.next)
-    rest = recorder.experiment.plan()[len(recorder.trials) :]
-    recorder.add_plan(rest)  # a crash had kept them from the disk
+    if len(recorder.trials) < recorder.experiment.trials:  # a crash had kept some from the disk
+        recorder.add_plan(recorder.experiment.plan()[len(recorder.trials) :])
     recorder.replay = None
     recorder.write(_resume_event(run))
     for difference in replay.differences:
@@ -56,6 +60,12 @@ def recorder_of(run: RunDirectory, listener: Listener) -> Recorder:
             _make_ready(recorder, trial_id, progress)
     _clear_away_unfinished(run, named)
     return recorder
+
+
+def _told(events: Iterable[Event], listener: Listener) -> Iterator[Event]:
+    for event in events:
+        listener(event)
+        yield event
 
 
 @contextmanager

@@ -85,6 +85,7 @@ def resume(
     *,
     address: str | None = None,
     listener: Listener = lambda _event: None,
+    recorded: Listener = lambda _event: None,
     steal_lock: bool = False,
 ) -> Outcome:
     """Go on with a run that was interrupted or killed, from what its journal holds.
@@ -97,6 +98,7 @@ def resume(
         experiment: the recorded one, but with more trials or more epochs.
         address: as in `launch`.
         listener: hears every new event of the journal, after it is on disk.
+        recorded: hears those that the journal had, before; none where the run is over.
         steal_lock: also where a process on another host holds the run which cannot be asked.
 
     Raises:
@@ -105,15 +107,15 @@ def resume(
         ResultsError: there is no run, its journal is damaged, or it cannot be written.
         ClusterError: as in `launch`.
     """
-    recorded = recorded_experiment(path / JOURNAL)
-    if experiment and recorded:
-        before = Experiment.model_validate_json(to_json(recorded["experiment"]))
+    begun = recorded_experiment(path / JOURNAL)
+    if experiment and begun:
+        before = Experiment.model_validate_json(to_json(begun["experiment"]))
         experiment = experiment if is_extension(before, experiment) else None
     if experiment is None and (done := _finished(path)) is not None:
         return done
     with noted_signals() as signals, RunDirectory.reopen(path, steal_lock=steal_lock) as run:
         take_stop_request(run.path)  # one that came too late for the process before
-        recorder = recorder_of(run, listener)
+        recorder = recorder_of(run, listener, recorded)
         if experiment:
             extend(recorder, experiment)
         require_variables(recorder.experiment.env_passthrough)

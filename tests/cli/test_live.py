@@ -167,9 +167,9 @@ def test_an_anomaly_is_a_warning() -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_display_shows_a_whole_run(terminal: bool) -> None:
     console = Console(file=io.StringIO(), record=True, force_terminal=terminal, width=80)
-    with display(console) as listener:
+    with display(console) as shown:
         for event in RUN:
-            listener(event)
+            shown.hear(event)
     text = console.export_text()
     assert "00001 failed (RuntimeError: no)" in text
     assert ("00000 started" in text) is not terminal
@@ -197,9 +197,11 @@ def test_a_run_that_is_gone_on_with_counts_its_time_anew_and_no_epoch_twice() ->
 
 def test_display_shows_what_recorded_events_have_come_to_and_not_the_events() -> None:
     console = Console(file=io.StringIO(), record=True, width=80)
-    with display(console, recorded=RESUMED) as listener:
-        listener(report("00000", 3, 0.95, 1001.0))
-        listener(end("00000", "completed", 1002.0))
+    with display(console) as shown:
+        for event in RESUMED:
+            shown.recall(event)
+        shown.hear(report("00000", 3, 0.95, 1001.0))
+        shown.hear(end("00000", "completed", 1002.0))
     text = console.export_text().rstrip()
     assert text == "     2.0 s  00000 completed (budget); val_accuracy 0.95, epoch 3"
 
