@@ -1,7 +1,7 @@
 """What a launch looks like while it runs: a fold over its events, and two ways to show it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
