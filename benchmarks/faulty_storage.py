@@ -29,10 +29,10 @@ import pyarrow.parquet as pq
 from raytune_pipe.base import RaytunePipeError, ResultsError
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.events import CheckpointReference, Event, FinishEvent
-from raytune_pipe.results.files import write_atomically, write_errors
+from raytune_pipe.results.files import leftovers, write_atomically, write_errors
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.run_directory import RunDirectory
-from raytune_pipe.results.verifying import leftovers, verify_run
+from raytune_pipe.results.verifying import verify_run
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of

@@ -88,8 +88,11 @@ class CheckpointFold:
             for decision in event["decisions"]:
                 if decision["checkpoint"]:
                     self._in_use[decision["trial"]] = decision["checkpoint"]["path"]
-        elif event["event"] == "start" and event["start_from"]:
-            self._in_use[event["trial_id"]] = event["start_from"]
+        elif event["event"] == "start":
+            trial_id = event["trial_id"]
+            self._trials.setdefault(trial_id, TrialCheckpoints()).has_ended = False
+            if event["start_from"]:
+                self._in_use[trial_id] = event["start_from"]
         elif event["event"] == "end" and event["status"] != "interrupted":
             self._in_use.pop(event["trial_id"], None)
             self._trials.setdefault(event["trial_id"], TrialCheckpoints()).has_ended = True
@@ -97,6 +100,11 @@ class CheckpointFold:
         elif event["event"] == "experiment":
             # A run of a version without the field has kept the best and the latest alone.
             self._count = event["experiment"].get("keep_checkpoints", 0)
+
+    @property
+    def paths(self) -> Collection[str]:
+        """All files that reports have named, but for those that are gone."""
+        return self._trial_of.keys()
 
     def unneeded(self, keep: Collection[str] = ()) -> list[str]:
         """The files that can be deleted, those in use and those to ``keep`` excepted."""

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -29,6 +30,9 @@ _CURES = {
     errno.ENFILE: "the whole machine has too many files open: end what holds them",
 }
 """What to do, by the operating system's number of the error."""
+
+_TEMPORARY = re.compile(r"\..+\.\d+(\.tmp)?")
+"""The names of files that were still being written, by `write_atomically` or by a trainer."""
 
 
 @contextmanager
@@ -80,6 +84,15 @@ def write_atomically(
             raise _write_error(error, path, run or path.parent, needed_bytes) from error
         raise
     return digest
+
+
+def leftovers(folder: Path) -> list[str]:
+    """The temporary files of processes that were killed, relative to the folder."""
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob(".*")
+        if _TEMPORARY.fullmatch(path.name) and path.is_file()
+    )
 
 
 def digest_of(path: Path) -> str | None:

@@ -21,6 +21,7 @@ from raytune_pipe.results.events import Event, FileEvent, FinishEvent
 from raytune_pipe.results.failures import ErrorFold
 from raytune_pipe.results.files import (
     flush_folder,
+    leftovers,
     storage_errors,
     write_atomically,
     write_errors,
@@ -218,6 +219,18 @@ class RunDirectory:
             with write_errors(self.path / name, self.path):
                 (self.path / name).unlink(missing_ok=True)
             self._stored.forget(name)
+
+    def clear_away_strays(self) -> None:
+        """Delete what killed processes left: half-written files, checkpoints that no report names.
+
+        Only while no worker trains: its next checkpoint is there before its report.
+        """
+        self._lock.require_held()
+        self._catch_up()
+        found = {str(file.relative_to(self.path)) for file in self.checkpoints.glob("*/[!.]*")}
+        for name in [*leftovers(self.path), *(found - set(self._stored.paths))]:
+            with write_errors(self.path / name, self.path):
+                (self.path / name).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Delete the run's folder, so that its name is free again: nothing has run in it."""

@@ -4,7 +4,6 @@ The journal is the truth: what is derived from it can be rebuilt, and only what 
 (checkpoints, the experiment's file) can be lost.
 """
 
-import re
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from raytune_pipe.results.checksums import CHECKSUMS
 from raytune_pipe.results.failures import ERRORS
-from raytune_pipe.results.files import digest_of
+from raytune_pipe.results.files import digest_of, leftovers
 from raytune_pipe.results.journal import JOURNAL, journal_of
 from raytune_pipe.results.journal_contents import JournalContents
 from raytune_pipe.results.lock import is_held, take_lock
@@ -31,9 +30,6 @@ from raytune_pipe.results.run_directory import STATUS, RunDirectory, RunStatus
 _LOOKS = 5
 """At a run that goes on: what is being replaced under one look is whole under another."""
 _BETWEEN_LOOKS_S = 0.5
-
-_TEMPORARY = re.compile(r"\..+\.\d+(\.tmp)?")
-"""The names of files that were still being written, by `write_atomically` or by a trainer."""
 
 
 @dataclass(frozen=True)
@@ -254,12 +250,3 @@ def _leftover_problems(folder: Path) -> Iterable[Problem]:
     for name in leftovers(folder):
         what = "must not be there: left by a process that was killed while it wrote it"
         yield Problem(name, what, repairable=True)
-
-
-def leftovers(folder: Path) -> list[str]:
-    """The temporary files of processes that were killed, relative to the folder."""
-    return sorted(
-        str(path.relative_to(folder))
-        for path in folder.rglob(".*")
-        if _TEMPORARY.fullmatch(path.name) and path.is_file()
-    )

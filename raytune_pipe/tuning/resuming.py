@@ -9,9 +9,7 @@ from importlib.metadata import version
 from raytune_pipe.base import ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent
-from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.run_directory import RunDirectory
-from raytune_pipe.results.verifying import leftovers
 from raytune_pipe.tuning.extending import take_extension
 from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
@@ -43,11 +41,8 @@ def recorder_of(
     maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
     recorder = Recorder(experiment, run, maker, listener=listener, replay=replay)
     recorder.add_plan([*planned, *drawn[len(planned) :]], recorded=len(planned))
-    named: set[str] = set()
     with _no_search_for_cycles():
         while replay.next:
-            if replay.next["event"] == "report" and replay.next["checkpoint"]:
-                named.add(replay.next["checkpoint"]["path"])
             _feed(recorder, replay, replay.next)
     if len(recorder.trials) < recorder.experiment.trials:  # a crash had kept some from the disk
         recorder.add_plan(recorder.experiment.plan()[len(recorder.trials) :])
@@ -58,7 +53,7 @@ def recorder_of(
     for trial_id, progress in recorder.trials.items():
         if progress.status == "running":
             _make_ready(recorder, trial_id, progress)
-    _clear_away_unfinished(run, named)
+    run.clear_away_strays()
     return recorder
 
 
@@ -143,14 +138,6 @@ def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
         replay.take()
     else:
         replay.take()
-
-
-def _clear_away_unfinished(run: RunDirectory, named: set[str]) -> None:
-    """Delete what a kill left behind: files half written, checkpoints whose report never came."""
-    checkpoints = {str(file.relative_to(run.path)) for file in run.checkpoints.glob("*/[!.]*")}
-    for name in [*leftovers(run.path), *(checkpoints - named)]:
-        with storage_errors(run.path / name):
-            (run.path / name).unlink(missing_ok=True)
 
 
 def _make_ready(recorder: Recorder, trial_id: str, progress: TrialProgress) -> None:

@@ -218,4 +218,5 @@ def _close_after(error: BaseException, recorder: Recorder) -> None:
 def _close(recorder: Recorder, finish: FinishEvent) -> None:
     recorder.write(finish)
     recorder.publish()
+    recorder.run.clear_away_strays()
     recorder.run.write_status(finish["state"], exit_code=finish["exit_code"], error=finish["error"])

@@ -222,3 +222,15 @@ def test_garbage_is_collected_and_nothing_else(tmp_path: Path, small_run: list[E
         run.collect_garbage()
     left = {str(path.relative_to(run.checkpoints)) for path in run.checkpoints.rglob("*.pt")}
     assert left == {"00000/2.pt", "00000/3.pt", "00001/2.pt"}
+
+
+def test_what_killed_processes_left_is_cleared_away(tmp_path: Path, small_run: list[Event]) -> None:
+    with RunDirectory.claim(tmp_path, "run") as run:
+        run.journal.append(*small_run)
+        names = ["00000/2.pt", "00001/2.pt", "00001/2-1.pt", "00002/.1.pt.123.tmp"]
+        for name in names:
+            (run.checkpoints / name).parent.mkdir(exist_ok=True)
+            (run.checkpoints / name).write_bytes(b"weights")
+        run.clear_away_strays()
+    left = {str(path.relative_to(run.checkpoints)) for path in run.checkpoints.glob("*/*")}
+    assert left == {"00000/2.pt", "00001/2.pt"}
