@@ -1,9 +1,9 @@
 """A run cut off after every event, gone on with: it must come to where the whole run came."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,15 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytune_pipe.base import ResultsError
-from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, Journal, read_events
 from raytune_pipe.results.reading import read_results
 from raytune_pipe.results.run_directory import STATUS, RunDirectory
-from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+from raytune_pipe.tuning.assignment import Answer, Failure
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
 from raytune_pipe.tuning.runner import prepare, resume
+
+from benchmarks import simulated_run
 
 SCHEDULERS: dict[str, dict[str, Any]] = {
     "fifo": {"kind": "fifo"},
@@ -30,59 +31,19 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 }
 
 
-def experiment_of(scheduler: dict[str, Any]) -> Experiment:
-    trial = {
-        "dataset": {"kind": "digits"},
-        "model": {"kind": "mlp"},
-        "loss": {"kind": "cross_entropy"},
-        "optimizer": {"kind": "sgd", "lr": 0.1},
-        "epochs": 6,
-    }
-    space = {"optimizer.lr": {"kind": "log_uniform", "low": 1e-3, "high": 1.0}}
-    plain = {"name": "run", "trial": trial, "search_space": space, "trials": 5}
-    return Experiment.model_validate_json(json.dumps(plain | {"scheduler": scheduler}))
+experiment_of = partial(simulated_run.experiment_of, trials=5, epochs=6)
 
 
-class Worker:
-    """Trains like a trainer, in no time: the loss follows from the rates along the weights' way.
-
-    Its checkpoints hold that way, so training from one is training from those weights.
-    """
-
-    def __init__(self, assignment: Assignment) -> None:
-        self.assignment = assignment
-        self.reports = assignment.reports
-        self.way: list[float] = []
-        if assignment.start_from:
-            path = Path(assignment.directory) / assignment.start_from.path
-            self.way = json.loads(path.read_text())
+class Worker(simulated_run.Worker):
+    """Fails where the rate is too high; one more dies, so that its trial starts again."""
 
     def answer(self) -> Answer:
-        rate = self.assignment.trial["optimizer"]["lr"]
-        if rate > 0.9 and len(self.way) == 2:
+        assignment = self.assignment
+        if assignment.trial["optimizer"]["lr"] > 0.9 and len(self.way) == 2:
             return Answer(failure=Failure("exception", "too fast", "Traceback"))
-        if (self.assignment.trial_id, self.assignment.attempt, len(self.way)) == ("00002", 0, 3):
+        if (assignment.trial_id, assignment.attempt, len(self.way)) == ("00002", 0, 3):
             return Answer(failure=Failure("worker_died", "the worker process died", "Traceback"))
-        self.way.append(rate)
-        self.reports += 1
-        epoch = len(self.way)
-        loss = sum(abs(each - 0.05) + 0.01 for each in self.way) / epoch**2
-        return Answer(
-            number=self.reports,
-            epoch=float(epoch),
-            step=epoch,
-            metrics={"val_loss": loss, "epoch_s": 1.0},
-            values_in_force={"optimizer.lr": rate},
-            checkpoint=self._save() if epoch in (*self.assignment.milestones, 6) else None,
-        )
-
-    def _save(self) -> Any:
-        relative = f"checkpoints/{self.assignment.trial_id}/{self.reports}.pt"
-        path = Path(self.assignment.directory) / relative
-        path.parent.mkdir(exist_ok=True)
-        data = json.dumps(self.way).encode()
-        path.write_bytes(data)
-        return {"path": relative, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        return super().answer()
 
 
 def run_to_end(recorder: Recorder) -> None:
@@ -126,7 +87,9 @@ def facts(events: Iterator[Event]) -> dict[Any, Any]:
         elif event["event"] == "decision":
             for decision in event["decisions"]:
                 if decision["action"] != "wait":
-                    found.setdefault(("decisions", decision["trial"]), []).append(decision)
+                    weights = decision["checkpoint"] and decision["checkpoint"]["sha256"]
+                    told = {**decision, "checkpoint": weights}  # their path tells the attempt
+                    found.setdefault(("decisions", decision["trial"]), []).append(told)
     return found
 
 
