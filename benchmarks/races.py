@@ -59,7 +59,7 @@ class Storage:
         if not self.has_flock:
             fcntl.flock = _no_locks
         if not self.has_links:
-            os.link = _no_links  # type: ignore[assignment]
+            os.link = _no_links  # type: ignore[assignment]  # never returns, so its type differs
 
 
 def _dawdle() -> None:

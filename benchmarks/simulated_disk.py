@@ -231,103 +231,110 @@ def _clear(node: Node) -> None:
         node.data, node.flushed = bytearray(), b""
 
 
-@contextmanager
-def recorded(root: Path) -> Iterator[Recording]:
-    """Record what happens beneath an empty folder."""
-    recording = Recording(root)
+class _RecordedFile(io.FileIO):
+    """A file whose writes are noted."""
 
-    class RecordedFile(io.FileIO):
-        def __init__(self, path: Any, mode: str) -> None:
-            super().__init__(path, mode)
-            recording.opened(self.fileno(), path, truncates="w" in mode)
+    def __init__(self, path: Any, mode: str, recording: Recording) -> None:
+        super().__init__(path, mode)
+        self._recording = recording
+        recording.opened(self.fileno(), path, truncates="w" in mode)
 
-        def write(self, data: Any) -> int:
-            offset = self.tell()
-            written = super().write(data)
-            recording.wrote(self.fileno(), bytes(memoryview(data).cast("B")[:written]), offset)
-            return written
+    def write(self, data: Any) -> int:
+        """Write at the file's position."""
+        offset = self.tell()
+        written = super().write(data)
+        self._recording.wrote(self.fileno(), bytes(memoryview(data).cast("B")[:written]), offset)
+        return written
 
-        def close(self) -> None:
-            if not self.closed:
-                recording.closed(self.fileno())
-            super().close()
+    def close(self) -> None:
+        """Close it; a second time does nothing."""
+        if not self.closed:
+            self._recording.closed(self.fileno())
+        super().close()
 
-    def open_file(path: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+
+class _Calls:
+    """The calls of `os` that change files, each done for real and noted; a flush is only noted."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self._real = {name: getattr(os, name) for name in _PATCHED}
+        self._real_open_file = io.open
+
+    def open_file(self, path: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        """In place of `io.open`."""
         if not set(mode) & set("wax+") or isinstance(path, int) or kwargs.get("opener"):
-            return real["io_open"](path, mode, *args, **kwargs)
-        raw = RecordedFile(path, mode.replace("b", "").replace("t", ""))
+            return self._real_open_file(path, mode, *args, **kwargs)
+        raw = _RecordedFile(path, mode.replace("b", "").replace("t", ""), self.recording)
         buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding="utf-8")
 
-    def open_descriptor(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-        descriptor: int = real["open"](path, flags, *args, **kwargs)
+    def open(self, path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        descriptor: int = self._real["open"](path, flags, *args, **kwargs)
         if flags & os.O_TMPFILE != os.O_TMPFILE and not kwargs.get("dir_fd"):
-            recording.opened(descriptor, path, truncates=bool(flags & os.O_TRUNC))
+            self.recording.opened(descriptor, path, truncates=bool(flags & os.O_TRUNC))
         return descriptor
 
-    def write(descriptor: int, data: Any) -> int:
-        offset = None if recording.appends(descriptor) else os.lseek(descriptor, 0, os.SEEK_CUR)
-        written: int = real["write"](descriptor, data)
-        recording.wrote(descriptor, bytes(memoryview(data).cast("B")[:written]), offset)
+    def write(self, descriptor: int, data: Any) -> int:
+        appends = self.recording.appends(descriptor)
+        offset = None if appends else os.lseek(descriptor, 0, os.SEEK_CUR)
+        written: int = self._real["write"](descriptor, data)
+        self.recording.wrote(descriptor, bytes(memoryview(data).cast("B")[:written]), offset)
         return written
 
-    def pwrite(descriptor: int, data: Any, offset: int) -> int:
-        written: int = real["pwrite"](descriptor, data, offset)
-        recording.wrote(descriptor, bytes(data[:written]), offset)
+    def pwrite(self, descriptor: int, data: Any, offset: int) -> int:
+        written: int = self._real["pwrite"](descriptor, data, offset)
+        self.recording.wrote(descriptor, bytes(data[:written]), offset)
         return written
 
-    def fsync(descriptor: Any) -> None:
-        recording.flushed(descriptor if isinstance(descriptor, int) else descriptor.fileno())
+    def fsync(self, descriptor: Any) -> None:
+        self.recording.flushed(descriptor if isinstance(descriptor, int) else descriptor.fileno())
 
-    def ftruncate(descriptor: int, size: int) -> None:
-        real["ftruncate"](descriptor, size)
-        recording.truncated(descriptor, size)
+    def ftruncate(self, descriptor: int, size: int) -> None:
+        self._real["ftruncate"](descriptor, size)
+        self.recording.truncated(descriptor, size)
 
-    def close(descriptor: int) -> None:
-        recording.closed(descriptor)
-        real["close"](descriptor)
+    def close(self, descriptor: int) -> None:
+        self.recording.closed(descriptor)
+        self._real["close"](descriptor)
 
-    def rename(source: Any, target: Any, **kwargs: Any) -> None:
-        node = recording.node(source)
-        real["rename"](source, target, **kwargs)
+    def rename(self, source: Any, target: Any, **kwargs: Any) -> None:
+        node = self.recording.node(source)
+        self._real["rename"](source, target, **kwargs)
         if node:  # one step of the file system: one of the names, never both and never none
-            recording.entered(target, node, source)
+            self.recording.entered(target, node, source)
 
-    def link(source: Any, target: Any, **kwargs: Any) -> None:
-        real["link"](source, target, **kwargs)
-        if node := recording.node(source):
-            recording.entered(target, node)
+    replace = rename
 
-    def unlink(path: Any, **kwargs: Any) -> None:
-        real["unlink"](path, **kwargs)
-        recording.left(path)
+    def link(self, source: Any, target: Any, **kwargs: Any) -> None:
+        self._real["link"](source, target, **kwargs)
+        if node := self.recording.node(source):
+            self.recording.entered(target, node)
 
-    def mkdir(path: Any, *args: Any, **kwargs: Any) -> None:
-        real["mkdir"](path, *args, **kwargs)
-        recording.entered(path, Folder())
+    def unlink(self, path: Any, **kwargs: Any) -> None:
+        self._real["unlink"](path, **kwargs)
+        self.recording.left(path)
 
-    real = {name: getattr(os, name) for name in _PATCHED} | {"io_open": io.open}
-    patched = {
-        "open": open_descriptor,
-        "write": write,
-        "pwrite": pwrite,
-        "fsync": fsync,
-        "ftruncate": ftruncate,
-        "close": close,
-        "rename": rename,
-        "replace": rename,
-        "link": link,
-        "unlink": unlink,
-        "mkdir": mkdir,
-    }
+    def mkdir(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        self._real["mkdir"](path, *args, **kwargs)
+        self.recording.entered(path, Folder())
+
+
+@contextmanager
+def recorded(root: Path) -> Iterator[Recording]:
+    """Record what happens beneath an empty folder."""
+    calls = _Calls(Recording(root))
     with ExitStack() as stack:
-        for name, function in patched.items():
-            stack.enter_context(patch.object(os, name, function))
-        stack.enter_context(patch.object(io, "open", open_file))
-        yield recording
+        for name in _PATCHED:
+            stack.enter_context(patch.object(os, name, getattr(calls, name)))
+        stack.enter_context(patch.object(io, "open", calls.open_file))
+        yield calls.recording
 
 
-_PATCHED = ("open", "write", "pwrite", "ftruncate", "close", "rename", "link", "unlink", "mkdir")
+_PATCHED = (
+    *("open", "write", "pwrite", "fsync", "ftruncate", "close"),
+    *("rename", "replace", "link", "unlink", "mkdir"),
+)
 
 
 def put(image: Image, folder: Path) -> None:

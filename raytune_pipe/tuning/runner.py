@@ -102,7 +102,8 @@ def resume(
         steal_lock: also where a process on another host holds the run which cannot be asked.
 
     Raises:
-        ConfigError: the trials so far would be others in a larger experiment.
+        ConfigError: the trials so far would be others in a larger experiment, or a variable of
+            `env_passthrough` is not set.
         NameTakenError: a process still runs it.
         ResultsError: there is no run, its journal is damaged, or it cannot be written.
         ClusterError: as in `launch`.
@@ -113,12 +114,13 @@ def resume(
         experiment = experiment if is_extension(before, experiment) else None
     if experiment is None and (done := _finished(path)) is not None:
         return done
+    if begun:
+        require_variables(begun["experiment"].get("env_passthrough", ()))
     with noted_signals() as signals, RunDirectory.reopen(path, steal_lock=steal_lock) as run:
         take_stop_request(run.path)  # one that came too late for the process before
         recorder = recorder_of(run, listener, recorded)
         if experiment:
             extend(recorder, experiment)
-        require_variables(recorder.experiment.env_passthrough)
         return _run(recorder, address, signals)
 
 
@@ -144,7 +146,6 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals) -> Outc
                 with HeadWatch(cluster.head, partial(_abandon, recorder, cluster.head)) as head:
                     run_trials(recorder, cluster, signals, head)
     except Interrupted as interrupted:
-        take_stop_request(recorder.run.path)
         finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
     except ClusterLostError as error:
         finish = _finish("interrupted", error.exit_code, str(error))
@@ -216,6 +217,7 @@ def _close_after(error: BaseException, recorder: Recorder) -> None:
 
 
 def _close(recorder: Recorder, finish: FinishEvent) -> None:
+    take_stop_request(recorder.run.path)  # ours as well, and one that came while all ended
     recorder.write(finish)
     recorder.publish()
     recorder.run.clear_away_strays()

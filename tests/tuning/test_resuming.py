@@ -236,3 +236,15 @@ def test_a_run_killed_before_its_last_tables_is_published(tmp_path: Path) -> Non
     before = (tmp_path / "run" / JOURNAL).read_bytes()
     assert resume(tmp_path / "run") == outcome
     assert (tmp_path / "run" / JOURNAL).read_bytes() == before
+
+
+def test_a_request_to_stop_that_comes_when_all_has_ended_is_not_left_behind(tmp_path: Path) -> None:
+    run = whole_run(tmp_path, "fifo")
+
+    def ask(event: Event) -> None:
+        if event["event"] == "resume":
+            (run / ".stop").touch()
+
+    outcome = resume(run, listener=ask)
+    assert outcome.state == "finished"
+    assert not (run / ".stop").exists()
