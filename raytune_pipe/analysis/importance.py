@@ -4,17 +4,18 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from raytune_pipe.analysis.estimates import Estimate, estimates_of
+from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.observations import Array, Observations, trial_observations
-from raytune_pipe.analysis.resampling import held_out, interval, r_squared, resample_weights
+from raytune_pipe.analysis.resampling import held_out, r_squared, resample_weights
 from raytune_pipe.analysis.segments import is_population, segment_observations
 from raytune_pipe.components.estimators import Estimator, Expansion
-from raytune_pipe.components.surrogates import Shares
 from raytune_pipe.results.reading import Results
 
 LEAST_ROWS = 20
@@ -26,14 +27,6 @@ LEAST_R2 = 0.1
 VISIBLE_PAIR = 0.01
 """Pairs with a smaller share are not listed."""
 DEFAULT_ESTIMATOR = Expansion()
-
-
-class Estimate(NamedTuple):
-    """A figure with its 90 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -143,8 +136,8 @@ def _measured(
     if described.refused:
         return described
     surrogate = estimator.fit(rows.space, rows.units, rows.target)
-    refits = [surrogate.refit(one).shares() for one in weights]
-    return _ranked(described, rows, surrogate.shares(), refits)
+    fits = Fits(rows.space, surrogate, tuple(surrogate.refit(one) for one in weights))
+    return _ranked(described, rows, fits)
 
 
 def _too_little(rows: Observations) -> str | None:
@@ -181,13 +174,15 @@ def _with_doubt(notes: Sequence[str], r2: Estimate) -> tuple[str, ...]:
 def _r2(rows: Observations, predicted: Array, weights: Sequence[Array]) -> Estimate:
     value = r_squared(rows.target, predicted, np.ones(len(predicted)))
     resampled = [r_squared(rows.target, predicted, one) for one in weights]
-    low, high = interval(np.array(value), np.array(resampled))
-    return Estimate(value, float(low), min(float(high), 1.0))
+    return (
+        estimates_of(np.array([value]), np.array(resampled)[:, None])
+        .clipped(-np.inf, 1.0)
+        .each()[0]
+    )
 
 
-def _ranked(
-    described: Importance, rows: Observations, shares: Shares, refits: Sequence[Shares]
-) -> Importance:
+def _ranked(described: Importance, rows: Observations, fits: Fits) -> Importance:
+    shares, refits = fits.surrogate.shares(), [one.shares() for one in fits.refits]
     first = _estimates(shares.first, np.array([one.first for one in refits]))
     totals = np.array([one.total for one in refits])
     total = _estimates(shares.total, totals)
@@ -204,8 +199,7 @@ def _ranked(
 
 
 def _estimates(values: Array, resampled: Array) -> list[Estimate]:
-    low, high = np.clip(interval(values, resampled), 0.0, 1.0)
-    return [Estimate(*map(float, one)) for one in zip(values, low, high, strict=True)]
+    return estimates_of(values, resampled).clipped(0.0, 1.0).each()
 
 
 def _pairs(names: Sequence[str], shares: Array, resampled: Array) -> tuple[PairImportance, ...]:

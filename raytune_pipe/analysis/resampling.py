@@ -55,14 +55,3 @@ def r_squared(target: Array, predicted: Array, weights: Array) -> float:
     variance = np.average((target - mean) ** 2, weights=weights)
     rest = np.average((target - predicted) ** 2, weights=weights)
     return float(1 - rest / variance) if variance > 0 else 0.0
-
-
-def interval(value: Array, resampled: Array) -> tuple[Array, Array]:
-    """Low and high of a 90 % interval: the wider ends of two, from ``[resamples, ...]``.
-
-    The quantiles alone miss the truth where resamples are biased, as shares near zero are; the
-    value with 1.645 standard deviations alone where they are skewed.
-    """
-    low, high = np.quantile(resampled, [0.05, 0.95], axis=0)
-    spread = 1.645 * resampled.std(axis=0)
-    return np.minimum(low, value - spread), np.maximum(high, value + spread)

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 POINTS = 512
 """Quasi-random points for the shares, a power of two; their error is far below the trees' own."""
+BACKGROUND = 256
+"""The same for a mean over all other axes."""
 MIDDLE = 0.5
 """What a tree sees of a hyperparameter that does not apply."""
 
@@ -75,6 +77,18 @@ class FittedBoosting:
                 first[child] += interactions[child, parent]
                 total[parent] -= interactions[child, parent]
                 interactions[child, parent] = interactions[parent, child] = 0.0
+
+    def expected(self, axes: tuple[int, ...], units: Array) -> Array:
+        """Average over quasi-random points at which these axes apply (partial dependence)."""
+        others = qmc.Sobol(len(self.space), scramble=True, rng=1).random(BACKGROUND)
+        points = np.repeat(others[None], len(units), axis=0)
+        points[:, :, axes] = units[:, None, :]
+        flat = points.reshape(-1, len(self.space))
+        held = applies(self.space, flat)
+        counted = held[:, axes].all(axis=1).reshape(len(units), BACKGROUND).astype(float)
+        values = self.predict(np.where(held, flat, np.nan)).reshape(len(units), BACKGROUND)
+        mean: Array = (values * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1.0)
+        return mean
 
     def refit(self, weights: Array) -> FittedBoosting:
         """Fit again, each row counted ``weights`` times."""

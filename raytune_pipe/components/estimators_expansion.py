@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -126,17 +126,21 @@ class Terms:
         sums = np.add.outer(left, right).ravel()
         return sums[sums <= self.pair_degree]
 
-    def columns(self, units: Array) -> Array:
-        """Evaluate at units ``[rows, axes]`` (NaN: does not apply) -> ``[rows, columns]``."""
+    def columns(self, units: Array, groups: Sequence[tuple[int, ...]] | None = None) -> Array:
+        """Evaluate at units ``[rows, axes]`` (NaN: does not apply) -> ``[rows, columns]``.
+
+        All columns, or those of some groups.
+        """
         single = []
         for axis, column in zip(self.axes, units.T, strict=True):
             values = axis(np.nan_to_num(column, nan=0.5))
             values[np.isnan(column)] = 0.0
             single.append(values)
-        return np.hstack(list(self._blocks(single)))
+        blocks = list(self._blocks(single, self.groups if groups is None else groups))
+        return np.hstack(blocks) if blocks else np.zeros((len(units), 0))
 
-    def _blocks(self, single: list[Array]) -> Iterator[Array]:
-        for group in self.groups:
+    def _blocks(self, single: list[Array], groups: Sequence[tuple[int, ...]]) -> Iterator[Array]:
+        for group in groups:
             scale = 1 / np.sqrt(self.together[group[0], group[-1]])
             if len(group) == 1:
                 yield scale * single[group[0]]
@@ -192,6 +196,16 @@ class FittedExpansion:
             else:
                 pairs[group] = pairs[group[::-1]] = part
         return Shares(first, first + pairs.sum(axis=0), pairs)
+
+    def expected(self, axes: tuple[int, ...], units: Array) -> Array:
+        """Sum the functions of these axes alone: all others have mean zero."""
+        points = np.full((len(units), len(self.terms.axes)), np.nan)
+        points[:, axes] = units
+        inside = [set(group) <= set(axes) for group in self.terms.groups]
+        groups = list(itertools.compress(self.terms.groups, inside))
+        kept = np.array(inside)[self.terms.group_of]
+        mean: Array = self.intercept + self.terms.columns(points, groups) @ self.coefficients[kept]
+        return mean
 
     def refit(self, weights: Array) -> FittedExpansion:
         """Fit again from this prior, each row counted ``weights`` times."""

@@ -39,6 +39,13 @@ class Surrogate(Protocol):
         """Give the variance shares; all zero where the surrogate is flat."""
         ...
 
+    def expected(self, axes: tuple[int, ...], units: Array) -> Array:
+        """Give the mean over all other axes with these held at ``units`` [points, axes].
+
+        A hyperparameter that is held counts as one that applies.
+        """
+        ...
+
     def refit(self, weights: Array) -> Surrogate:
         """Fit again to the same rows, each counted ``weights`` times; zero leaves a row out."""
         ...

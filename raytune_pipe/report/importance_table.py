@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raytune_pipe.analysis.importance import Estimate, HyperparameterImportance, Importance
+from raytune_pipe.analysis.estimates import Estimate
+from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
 
 BAR_WIDTH = 16
 """Characters of a bar that stands for a share of 1."""

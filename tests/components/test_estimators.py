@@ -149,6 +149,24 @@ def test_estimator_contract(member: Estimator) -> None:
     assert flat.predict(units) == pytest.approx(np.ones(120))
 
 
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: str(member.kind))
+def test_expected_is_the_mean_over_all_other_axes(member: Estimator) -> None:
+    """Against the mean of predictions at many points of the space."""
+    rng = np.random.default_rng(5)
+    units = draw(MIXED, 300, rng)
+    target = 4 * (units[:, 0] - 0.4) ** 2 + units[:, 0] * units[:, 4] + 0.5 * units[:, 6]
+    fitted = member.fit(MIXED, units, target)
+    points = draw(MIXED, 4000, rng)
+    for axes, held in [((0,), [0.9]), ((0, 4), [0.2, 5 / 6]), ((7,), [0.5])]:
+        points_held = points.copy()
+        points_held[:, axes] = held
+        mean = fitted.predict(points_held).mean()
+        assert fitted.expected(axes, np.array([held]))[0] == pytest.approx(mean, abs=0.03)
+    assert fitted.expected((), np.zeros((1, 0)))[0] == pytest.approx(
+        fitted.predict(points).mean(), abs=0.03
+    )
+
+
 def test_expansion_weights_count_rows_as_copies() -> None:
     rng = np.random.default_rng(3)
     units = rng.random((40, 2))

@@ -5,8 +5,8 @@ import io
 
 from rich.console import Console
 
+from raytune_pipe.analysis.estimates import Estimate
 from raytune_pipe.analysis.importance import (
-    Estimate,
     HyperparameterImportance,
     Importance,
     PairImportance,
