@@ -20,6 +20,15 @@ def _above_zero(low: float) -> float:
 _ABOVE_ZERO = AfterValidator(_above_zero)
 _Bound = Annotated[int, Field(ge=-(2**40), le=2**40)]
 """Whole numbers up to here keep their own part of the unit interval in double precision."""
+Role = Annotated[
+    Literal["scientific", "nuisance"] | None,
+    Field(
+        description="What the search asks of it, in the terms of the deep learning tuning playbook "
+        "(Godbole et al. 2023): scientific is what it is about, nuisance must only be tuned fairly "
+        "beside that; null is neither. Changes what is analyzed, nothing that is drawn."
+    ),
+]
+"""For the analysis alone: what the search is about, or what is tuned for its sake."""
 
 
 class Uniform(Component):
@@ -31,6 +40,7 @@ class Uniform(Component):
     """Smallest value."""
     high: float
     """Largest value."""
+    role: Role = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -63,6 +73,7 @@ class LogUniform(Component):
     """Smallest value, above 0."""
     high: float
     """Largest value."""
+    role: Role = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -99,6 +110,7 @@ class IntUniform(Component):
     """Smallest value."""
     high: _Bound
     """Largest value."""
+    role: Role = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -132,6 +144,7 @@ class LogIntUniform(Component):
     """Smallest value, at least 1."""
     high: _Bound
     """Largest value."""
+    role: Role = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -172,6 +185,7 @@ class Choice(Component):
     """Name of the distribution."""
     options: Annotated[tuple[Any, ...], Field(min_length=2)]
     """The options: two or more, all different."""
+    role: Role = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

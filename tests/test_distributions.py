@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from raytune_pipe.base import Value
+from raytune_pipe.base import Value, members
 from raytune_pipe.distributions import (
     DISTRIBUTION,
     Choice,
@@ -125,6 +125,25 @@ def test_integers_on_a_log_scale_own_parts_as_wide_as_on_that_scale() -> None:
         assert draws.count(value) / len(draws) == pytest.approx(share, abs=1e-4)
 
 
+@pytest.mark.parametrize("member", members(Distribution), ids=lambda member: member.__name__)
+def test_a_role_is_kept_and_is_null_by_default(member: type[Distribution]) -> None:
+    bounds = {"options": [1, 2]} if member is Choice else {"low": 1, "high": 2}
+    plain = DISTRIBUTION.validate_json(json.dumps(bounds | {"kind": _kind(member)}))
+    assert plain.role is None
+    assert member.model_fields["role"].description
+    nuisance = DISTRIBUTION.validate_json(json.dumps(plain.model_dump() | {"role": "nuisance"}))
+    assert nuisance.role == "nuisance"
+    assert nuisance.model_dump(mode="json")["role"] == "nuisance"
+    assert [nuisance.from_unit(unit) for unit in (0, 0.4, 1)] == [
+        plain.from_unit(unit) for unit in (0, 0.4, 1)
+    ]
+
+
+def _kind(member: type[Distribution]) -> str:
+    kind: str = member.model_fields["kind"].default
+    return kind
+
+
 @given(DISTRIBUTIONS)
 def test_json_round_trip(distribution: Distribution) -> None:
     text = json.dumps(distribution.model_dump(mode="json"))
@@ -141,6 +160,7 @@ def test_json_round_trip(distribution: Distribution) -> None:
         ({"kind": "log_int_uniform", "low": 0, "high": 9}, "must be above 0 on a log scale"),
         ({"kind": "int_uniform", "low": 0, "high": 2**60}, "less than or equal to"),
         ({"kind": "int_uniform", "low": 0.5, "high": 3}, "valid integer"),
+        ({"kind": "uniform", "low": 0, "high": 1, "role": "fixed"}, "'scientific' or 'nuisance'"),
         ({"kind": "choice", "options": [1]}, "at least 2 items"),
         ({"kind": "choice", "options": [1, 1.0]}, "distinct values"),
         ({"kind": "choice", "options": [1, math.nan]}, "finite number"),

@@ -58,6 +58,15 @@ def test_a_space_round_trips_through_json() -> None:
     assert SearchSpace.from_mappings(json.loads(json.dumps(space.to_mappings()))) == space
 
 
+def test_mappings_tell_roles_and_may_lack_them() -> None:
+    scientific = Hyperparameter("lr", Uniform(low=0, high=1, role="scientific"))
+    (mapping,) = SearchSpace((scientific,)).to_mappings()
+    assert mapping["distribution"]["role"] == "scientific"
+    assert Hyperparameter.from_mapping(mapping).distribution.role == "scientific"
+    del mapping["distribution"]["role"]  # as runs were recorded before there were roles
+    assert Hyperparameter.from_mapping(mapping).distribution == Uniform(low=0, high=1)
+
+
 def test_a_hyperparameter_is_found_by_name() -> None:
     assert conditional_space()["optimizer.lr"].distribution == LogUniform(low=1e-4, high=1)
     with pytest.raises(KeyError):

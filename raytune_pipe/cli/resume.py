@@ -117,11 +117,13 @@ def extension_of(experiment: "Experiment", run: Path) -> "Experiment | None":
     Raises:
         ConfigError: something differs; names the path, what is recorded and what the file has.
     """
-    from raytune_pipe.base import ConfigError
+    from raytune_pipe.base import ConfigError, to_json
     from raytune_pipe.results.journal import JOURNAL, recorded_experiment
 
-    begun = recorded_experiment(run / JOURNAL)
-    changes = dict(_changes(begun["experiment"], experiment.resolved())) if begun else {}
+    begun, changes = recorded_experiment(run / JOURNAL), dict[str, str]()
+    if begun:  # fields that have come since get their defaults, in which nothing differs
+        recorded = type(experiment).model_validate_json(to_json(begun["experiment"]))
+        changes = dict(_changes(recorded.resolved(), experiment.resolved()))
     if changes.keys() <= EXTENSIONS:
         return experiment if changes else None
     raise ConfigError(
@@ -143,10 +145,10 @@ def _changes(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[
 
 
 def _flat(plain: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value under its dotted path; an empty mapping is a value too."""
+    """Every value but null under its dotted path; an empty mapping is a value too."""
     for name, value in plain.items():
         path = f"{above}{name}"
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{path}.")
-        else:
+        elif value is not None:
             yield path, value

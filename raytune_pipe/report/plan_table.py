@@ -108,8 +108,9 @@ def _hyperparameters(experiment: Experiment) -> Table:
 
 
 def _searched(hyperparameter: Hyperparameter) -> str:
+    """Distribution, condition and role in words: ``uniform 0 to 0.9, where a is b; nuisance``."""
     words = describe_distribution(hyperparameter.distribution)
-    condition = hyperparameter.condition
-    if condition is None:
-        return words
-    return f"{words}, where {condition.parent} is {' or '.join(map(number, condition.values))}"
+    condition, role = hyperparameter.condition, hyperparameter.distribution.role
+    if condition:
+        words += f", where {condition.parent} is {' or '.join(map(number, condition.values))}"
+    return f"{words}; {role}" if role else words

@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 from click.testing import Result
 
+from raytune_pipe.cli.resume import extension_of
 from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.results.holder import Holder
-from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.journal import JOURNAL, Journal, read_events
 from raytune_pipe.results.lock_files import LOCK
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.tuning.runner import prepare
@@ -65,6 +66,21 @@ def test_launch_goes_on_with_the_same_experiment(command: Command, file: Path, l
     assert result.stdout.endswith(f"next: raytune-pipe best {left}\n")
     again = command(*words)
     assert "nothing to do: finished" in again.stderr
+
+
+def test_launch_goes_on_with_a_run_recorded_before_a_field_existed(file: Path, left: Path) -> None:
+    experiment = load_experiment(file)
+    first, *others = list(read_events(left / JOURNAL))
+    assert first["event"] == "experiment"
+    del first["experiment"]["retries"]
+    for distribution in first["experiment"]["search_space"].values():
+        del distribution["role"]
+    (left / JOURNAL).unlink()
+    journal = Journal.create(left / JOURNAL)
+    journal.append(first, *others)
+    journal.close()
+    assert extension_of(experiment, left) is None
+    assert extension_of(experiment.model_copy(update={"trials": 30}), left) is not None
 
 
 def test_launch_shows_what_has_changed_and_refuses_to_go_on(

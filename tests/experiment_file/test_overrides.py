@@ -93,6 +93,13 @@ def test_entries_of_the_search_space_go_by_their_dotted_names(tmp_path: Path) ->
     assert "model.dropout" in experiment.search_space
 
 
+def test_a_role_is_set_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    experiment, _ = load(tmp_path, "search_space.optimizer.lr.role=scientific")
+    assert experiment.space()["optimizer.lr"].distribution.role == "scientific"
+    with pytest.raises(ConfigError, match=r"search_space\.optimizer\.lr\.role: .*'nuisance'"):
+        load(tmp_path, "search_space.optimizer.lr.role=nuissance")
+
+
 def test_null_takes_an_entry_out_of_the_search_space(tmp_path: Path) -> None:
     experiment, notes = load(tmp_path, "search_space.batch_size=null")
     assert "batch_size" not in experiment.search_space

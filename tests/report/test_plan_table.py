@@ -22,7 +22,7 @@ BASE: dict[str, Any] = {
     "search_space": {"optimizer.lr": {"kind": "log_uniform", "low": 1e-4, "high": 1.0}},
     "trials": 6,
 }
-CHOICE_OF_COMPONENTS = {
+CHOICE_OF_COMPONENTS: dict[str, dict[str, Any]] = {
     "optimizer": {"kind": "choice", "options": [{"kind": "sgd", "lr": 0.1}, {"kind": "adamw"}]},
     "optimizer.momentum": {"kind": "uniform", "low": 0.0, "high": 0.9},
 }
@@ -76,6 +76,14 @@ def test_table_says_where_a_hyperparameter_applies() -> None:
     text = drawn(experiment(search_space=CHOICE_OF_COMPONENTS))
     assert "choice of sgd, adamw" in text
     assert "uniform 0 to 0.9, where optimizer.kind is sgd" in text
+
+
+def test_table_says_roles() -> None:
+    momentum = CHOICE_OF_COMPONENTS["optimizer.momentum"] | {"role": "nuisance"}
+    optimizer = CHOICE_OF_COMPONENTS["optimizer"] | {"role": "scientific"}
+    text = drawn(experiment(search_space={"optimizer": optimizer, "optimizer.momentum": momentum}))
+    assert "choice of sgd, adamw; scientific" in text
+    assert "uniform 0 to 0.9, where optimizer.kind is sgd; nuisance" in text
 
 
 def test_slots_are_said_where_they_are_known() -> None:
