@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, helmert, solve_triangular
+from scipy.linalg import helmert
 
+from raytune_pipe.components.estimators_evidence import Evidence, maximize_evidence
 from raytune_pipe.components.surrogates import Shares, ancestors, applies
 from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform
 from raytune_pipe.search_space import SearchSpace
@@ -22,10 +23,6 @@ COLD_ITERATIONS = 40
 """Evidence steps from an even prior; shares move by less than 0.001 afterwards."""
 WARM_ITERATIONS = 12
 """The same from the prior of a fit to all rows."""
-FLOOR = 1e-9
-"""Least prior variance, relative to the target's: a group that explains nothing."""
-LEAST_NOISE = 1e-4
-"""Least noise variance, relative to the target's: keeps the covariance well conditioned."""
 MOST_LEVELS = 1000
 """Whole numbers with more values than this are treated as continuous."""
 
@@ -240,71 +237,18 @@ def _fitted(start: FittedExpansion, weights: Array, iterations: int) -> FittedEx
     centers = np.average(columns, axis=0, weights=weights)
     roots = np.sqrt(weights)
     rows = roots[:, None] * (columns - centers) * smooth
-    prior, noise, solution = maximize_evidence(
+    evidence = maximize_evidence(
         rows,
         roots * (target - mean) / deviation,
         start.terms.group_of,
-        start.prior,
-        start.noise,
+        Evidence(start.prior, start.noise, start.coefficients),
         iterations,
     )
-    coefficients = deviation * smooth * solution
+    coefficients = deviation * smooth * evidence.coefficients
     return replace(
         start,
-        prior=prior,
-        noise=noise,
+        prior=evidence.prior,
+        noise=evidence.noise,
         intercept=mean - float(centers @ coefficients),
         coefficients=coefficients,
     )
-
-
-def maximize_evidence(
-    rows: Array,
-    target: Array,
-    group_of: NDArray[np.int64],
-    prior: Array,
-    noise: float,
-    iterations: int,
-) -> tuple[Array, float, Array]:
-    """Prior variances, noise variance and mean coefficients of a Bayesian linear regression.
-
-    Each step multiplies every variance by the root of (explained by the data / expected under the
-    model), which never lowers the evidence and keeps variances positive (a minorize-maximize
-    update; Zhou et al. 2019, doi:10.1080/10618600.2018.1529601).
-    """
-    rows, target, spare, beyond = _compressed(rows, target)
-    identity = np.eye(len(target))
-    for _ in range(iterations):
-        triangle = _cholesky(rows, prior[group_of], noise)
-        inverse = solve_triangular(triangle, identity, lower=True, check_finite=False)
-        residual = inverse.T @ (inverse @ target)
-        explained = np.bincount(group_of, (rows.T @ residual) ** 2)
-        expected = np.bincount(group_of, ((inverse @ rows) ** 2).sum(axis=0))
-        prior = np.maximum(prior * np.sqrt((explained + FLOOR) / (expected + FLOOR)), FLOOR)
-        left = residual @ residual + beyond / noise**2
-        noise = max(
-            noise * float(np.sqrt(left / ((inverse**2).sum() + spare / noise))), LEAST_NOISE
-        )
-    triangle = _cholesky(rows, prior[group_of], noise)
-    residual = cho_solve((triangle, True), target, check_finite=False)
-    return prior, noise, prior[group_of] * (rows.T @ residual)
-
-
-def _compressed(rows: Array, target: Array) -> tuple[Array, Array, int, float]:
-    """The same regression on as many rows as columns, if there are more rows.
-
-    Also the number of dimensions left out, in which the target is all noise, and its square there.
-    """
-    spare = len(rows) - rows.shape[1]
-    if spare <= 0:
-        return rows, target, 0, 0.0
-    directions, triangle = np.linalg.qr(rows)
-    inside = directions.T @ target
-    return triangle, inside, spare, max(float(target @ target - inside @ inside), 0.0)
-
-
-def _cholesky(rows: Array, variances: Array, noise: float) -> Array:
-    covariance = (rows * variances) @ rows.T
-    covariance[np.diag_indices_from(covariance)] += noise
-    triangle: Array = cholesky(covariance, lower=True, check_finite=False)
-    return triangle
