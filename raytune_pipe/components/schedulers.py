@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from raytune_pipe.base import Component, Count, Probability
+from raytune_pipe.base import Component, Count, Fraction, Probability
 from raytune_pipe.scheduling.decisions import DecisionMaker, TrialId
 from raytune_pipe.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from raytune_pipe.scheduling.successive_halving import SuccessiveHalving
 
 
 class Fifo(Component):
@@ -49,6 +52,9 @@ class Asha(Component):
     to 4)."""
     brackets: Count = 1
     """Groups of trials with their own cutoffs; each has its first rung one later than the last."""
+    control_fraction: Fraction = 0.0
+    """Share of the trials, drawn at random, that no rung stops, so that the analysis sees what bad
+    configurations come to; `plan` tells the price. The others' cutoffs are as without them."""
 
     def build(
         self,
@@ -56,7 +62,7 @@ class Asha(Component):
         plan: Sequence[TrialId],
         epochs: int,
         seed: int,
-    ) -> DecisionMaker:
+    ) -> "SuccessiveHalving":
         """The decision maker, fresh."""
         from raytune_pipe.scheduling.successive_halving import SuccessiveHalving
 
@@ -66,6 +72,7 @@ class Asha(Component):
             reduction_factor=self.reduction_factor,
             brackets=self.brackets,
             seed=seed,
+            control_fraction=self.control_fraction,
         )
 
     def milestones(self, epochs: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from raytune_pipe.base import Value, to_json
 from raytune_pipe.distributions import Choice, Distribution
 from raytune_pipe.experiment import Experiment, PlannedTrial
-from raytune_pipe.scheduling.successive_halving import rungs
+from raytune_pipe.scheduling.successive_halving import ControlPrice, rungs
 from raytune_pipe.search_space import Hyperparameter
 from raytune_pipe.trial import leaves
 
@@ -20,8 +20,10 @@ def plan_mapping(
 ) -> dict[str, Any]:
     """The plan as plain values: the same for the same file and seed, wherever it is made.
 
-    ``slots``, the trials at once, is left out where it is not known.
+    ``slots``, the trials at once, is left out where it is not known, and ``control_arm`` where
+    there is none.
     """
+    price = _control_price(experiment, plan)
     return {
         "experiment": experiment.resolved(),
         "space": experiment.space().to_mappings(),
@@ -31,6 +33,7 @@ def plan_mapping(
             {"trial_id": one.trial_id, "values": one.values, "leaves": leaves(one.trial)}
             for one in plan
         ],
+        **({} if price is None else {"control_arm": price._asdict()}),
         **({} if slots is None else {"trials_at_once": slots}),
     }
 
@@ -48,6 +51,12 @@ def plan_table(
     size.add_row("epochs", f"{_total_epochs(plan)} at most, all trials together")
     for words in _decisions(experiment):
         size.add_row("scheduler", words)
+    if price := _control_price(experiment, plan):
+        size.add_row(
+            "control arm",
+            f"{price.trials} of {len(plan)} trials are never stopped early: about"
+            f" {price.extra_epochs:.0f} epochs more ({price.share:+.0%})",
+        )
     if slots is not None:
         size.add_row("at once", f"{slots} trials")
     return Group(size, _hyperparameters(experiment))
@@ -69,6 +78,14 @@ def number(value: Value) -> str:
 
 def _total_epochs(plan: Sequence[PlannedTrial]) -> int:
     return sum(one.trial.epochs for one in plan)
+
+
+def _control_price(experiment: Experiment, plan: Sequence[PlannedTrial]) -> ControlPrice | None:
+    scheduler, epochs = experiment.scheduler, experiment.trial.epochs
+    if scheduler.kind != "asha" or scheduler.control_fraction == 0:
+        return None
+    names = [one.trial_id for one in plan]
+    return scheduler.build(experiment.space(), names, epochs, experiment.seed).control_price(names)
 
 
 def _decisions(experiment: Experiment) -> Iterator[str]:

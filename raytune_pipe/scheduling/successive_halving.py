@@ -2,10 +2,13 @@
 
 Equal to Ray Tune's `AsyncHyperBandScheduler` in every decision, but for what Ray leaves open:
 bracket draws are keyed by the seed, a diverged trial is stopped, and each decision says its rung,
-cutoff and bracket.
+cutoff and bracket. Beyond Ray's there is a control arm: trials that no rung stops.
 """
 
 import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +29,38 @@ def rungs(
     return tuple(grace_epochs * reduction_factor ** (bracket + k) for k in range(count))
 
 
+def is_control(seed: int, trial: TrialId, fraction: float) -> bool:
+    """Whether a trial belongs to the control arm, a random ``fraction`` of all trials.
+
+    A function of the experiment's seed and the trial's id alone, so that the scheduler, the plan
+    and the analysis of recorded results agree, however many trials there are. The controls of a
+    smaller fraction are controls of a larger one too.
+    """
+    return unit_draw(seed, "control", trial) < fraction
+
+
+def _expected_to_go_on(arriving: float, reduction_factor: float) -> float:
+    """How many of the trials that reach a rung one by one are expected to go on from it.
+
+    The first does, and the k-th is as good as the interpolated quantile of the k - 1 before it with
+    probability ((k - 2) / reduction_factor + 1) / k.
+    """
+    share = 1 / reduction_factor
+    harmonic = sum(1 / k for k in range(1, round(arriving) + 1))
+    return min(arriving, arriving * share + (1 - 2 * share) * harmonic + share)
+
+
+class ControlPrice(NamedTuple):
+    """What a control arm costs, beside the same trials without one."""
+
+    trials: int
+    """Trials that are controls."""
+    extra_epochs: float
+    """Epochs that they are expected to train beyond ordinary trials, all together."""
+    share: float
+    """The same as a share of all trials' expected epochs without a control arm."""
+
+
 class SuccessiveHalving:
     """Stops a trial at a rung unless it is in the best 1 / reduction_factor of those before it.
 
@@ -33,14 +68,29 @@ class SuccessiveHalving:
     bracket and without its own score; the first trial to arrive therefore always passes. A trial
     that reports past several rungs at once is judged at the highest, and at the next lower one by
     each later report. Diverged trials leave no score, so they never make a cutoff easier.
+
+    A control (`is_control`) goes on where it misses a cutoff; only divergence stops it. Up to there
+    its scores count as any other's; from there on they do not. At the upper rungs, where few
+    ordinary trials are left, bad controls would be many and the cutoffs would lose their meaning.
+    So for the same order of reports every other trial meets the cutoffs it meets without controls.
     """
 
     def __init__(
-        self, *, epochs: int, grace_epochs: int, reduction_factor: float, brackets: int, seed: int
+        self,
+        *,
+        epochs: int,
+        grace_epochs: int,
+        reduction_factor: float,
+        brackets: int,
+        seed: int,
+        control_fraction: float = 0.0,
     ) -> None:
         self._epochs = epochs
         self._reduction_factor = reduction_factor
         self._seed = seed
+        self._control_fraction = control_fraction
+        self._spared: set[TrialId] = set()
+        """Controls that have missed a cutoff."""
         self._brackets: list[dict[float, dict[TrialId, float]]] = [
             {rung: {} for rung in rungs(grace_epochs, reduction_factor, epochs, bracket)}
             for bracket in range(brackets)
@@ -48,10 +98,15 @@ class SuccessiveHalving:
         """Per bracket, the score of each trial that reached a rung."""
 
     def on_report(self, report: Report) -> list[Decision]:
-        """Stop the trial where its score misses the cutoff of a rung it has reached."""
+        """Stop the trial where its score misses the cutoff of a rung it has reached.
+
+        A control that misses one is told to go on, with that rung and cutoff.
+        """
         trial, bracket = report.trial, self.bracket_of(report.trial)
         if not math.isfinite(report.score):
             return [Decision(trial, "stop", diverged=True, bracket=bracket)]
+        if trial in self._spared:
+            return [Decision(trial, "go_on", bracket=bracket)]
         rung, cutoff = self._record(report, bracket)
         if report.epoch >= self._epochs or rung is None:
             return [Decision(trial, "go_on", bracket=bracket)]
@@ -59,6 +114,9 @@ class SuccessiveHalving:
             return [Decision(trial, "go_on", rung=rung, bracket=bracket, cutoff=cutoff)]
         # Ray hears of a stopped trial twice and so records it at one more rung it jumped over.
         self._record(report, bracket)
+        if is_control(self._seed, trial, self._control_fraction):
+            self._spared.add(trial)
+            return [Decision(trial, "go_on", rung=rung, bracket=bracket, cutoff=cutoff)]
         return [Decision(trial, "stop", rung=rung, bracket=bracket, cutoff=cutoff)]
 
     def on_end(self, trial: TrialId) -> list[Decision]:
@@ -78,6 +136,31 @@ class SuccessiveHalving:
             if draw < 0:
                 return bracket
         return len(weights) - 1
+
+    def control_price(self, plan: Sequence[TrialId]) -> ControlPrice:
+        """What the controls among these trials cost, with an ordinary trial's expected epochs.
+
+        That is where no trial diverges and a rung tells nothing of the next. Where it does, more go
+        on from the upper rungs than expected, whose first arrivals are lucky ones, and the share is
+        smaller: simulated runs of 81 trials to 27 epochs by thirds train 4.1 to 4.9 epochs a trial
+        instead of 3.7, those of 3,000 trials 3.1 instead of 3.0.
+        """
+        bracket_of = {trial: self.bracket_of(trial) for trial in plan}
+        trials = Counter(bracket_of.values())
+        expected = {each: self._expected_epochs(each, count) for each, count in trials.items()}
+        controls = [one for one in plan if is_control(self._seed, one, self._control_fraction)]
+        extra = sum(self._epochs - expected[bracket_of[one]] for one in controls)
+        ordinary = sum(count * expected[each] for each, count in trials.items())
+        return ControlPrice(len(controls), extra, extra / ordinary)
+
+    def _expected_epochs(self, bracket: int, trials: int) -> float:
+        """Epochs that each of so many ordinary trials of a bracket trains on average."""
+        expected, reached, arriving = 0.0, 0, float(trials)
+        for end in (math.ceil(rung) for rung in self._brackets[bracket]):
+            if end < self._epochs:
+                expected += arriving * (end - reached)
+                reached, arriving = end, _expected_to_go_on(arriving, self._reduction_factor)
+        return (expected + arriving * (self._epochs - reached)) / trials
 
     def _record(self, report: Report, bracket: int) -> tuple[float | None, float | None]:
         """Record the score at the highest rung reached and not yet recorded: (rung, cutoff)."""

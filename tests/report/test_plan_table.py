@@ -8,6 +8,7 @@ from rich.console import Console
 from raytune_pipe.distributions import Choice, LogUniform
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.report.plan_table import describe_distribution, number, plan_mapping, plan_table
+from raytune_pipe.scheduling.successive_halving import is_control
 
 BASE: dict[str, Any] = {
     "name": "small",
@@ -101,6 +102,25 @@ def test_mapping_holds_every_planned_trial() -> None:
     assert [one["values"] for one in mapping["trials"]] == [one.values for one in plan]
     assert mapping["trials"][0]["leaves"]["optimizer.lr"] == plan[0].values["optimizer.lr"]
     assert json.loads(json.dumps(mapping)) == mapping
+
+
+def test_the_price_of_a_control_arm_is_told() -> None:
+    scheduler = {"kind": "asha", "reduction_factor": 3, "control_fraction": 0.3}
+    made = experiment(scheduler=scheduler, trials=30)
+    arm = plan_mapping(made, made.plan())["control_arm"]
+    controls = sum(is_control(3, one.trial_id, 0.3) for one in made.plan())
+    ordinary = 9 - arm["extra_epochs"] / controls
+    assert 7 / 3 < ordinary < 3  # 1 + 2/3 + 6/9 epochs, and some more in a small run
+    assert arm["trials"] == controls
+    assert arm["share"] == pytest.approx(arm["extra_epochs"] / (30 * ordinary))
+    words = f"{controls} of 30 trials are never stopped early: about {arm['extra_epochs']:.0f} "
+    assert words + f"epochs more (+{arm['share']:.0%})" in drawn(made)
+
+
+def test_no_control_arm_is_not_told_of() -> None:
+    made = experiment(scheduler={"kind": "asha"})
+    assert "control_arm" not in plan_mapping(made, made.plan())
+    assert "control arm" not in drawn(made)
 
 
 def test_values_in_words() -> None:

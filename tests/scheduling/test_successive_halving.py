@@ -8,16 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.scheduling.decisions import Decision, Report
-from raytune_pipe.scheduling.successive_halving import SuccessiveHalving, rungs
+from raytune_pipe.scheduling.successive_halving import SuccessiveHalving, is_control, rungs
 
 
 def report(trial: str, epoch: float, score: float) -> Report:
     return Report(trial, number=1, epoch=epoch, score=score, values={})
 
 
-def maker(epochs: int = 9, brackets: int = 1) -> SuccessiveHalving:
+def maker(epochs: int = 9, brackets: int = 1, control_fraction: float = 0.0) -> SuccessiveHalving:
     return SuccessiveHalving(
-        epochs=epochs, grace_epochs=1, reduction_factor=3.0, brackets=brackets, seed=0
+        epochs=epochs,
+        grace_epochs=1,
+        reduction_factor=3.0,
+        brackets=brackets,
+        seed=0,
+        control_fraction=control_fraction,
     )
 
 
@@ -66,15 +71,114 @@ def test_brackets_are_drawn_with_rays_weights() -> None:
         assert drawn.count(bracket) / 4000 == pytest.approx(weight / sum(weights), abs=0.03)
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from("abcdef"), st.integers(1, 9), st.floats(0, 1) | st.just(math.nan))
-    )
+def test_controls_are_a_share_of_the_trials_and_stay_where_it_grows() -> None:
+    names = [f"{i:05d}" for i in range(4000)]
+    controls = {each: {i for i in names if is_control(0, i, each)} for each in (0.0, 0.1, 0.3)}
+    assert not controls[0.0]
+    assert len(controls[0.1]) == pytest.approx(400, abs=60)
+    assert len(controls[0.3]) == pytest.approx(1200, abs=90)
+    assert controls[0.1] < controls[0.3]
+    assert controls[0.1] != {i for i in names if is_control(1, i, 0.1)}
+
+
+CONTROL = next(f"{i:05d}" for i in range(100) if is_control(0, f"{i:05d}", 0.1))
+
+
+def test_a_control_goes_on_past_the_cutoff_it_misses_and_counts_there_last() -> None:
+    asha = maker(control_fraction=0.1)
+    for trial in "abc":
+        assert not is_control(0, trial, 0.1)
+    asha.on_report(report("a", 1, 1.0))
+    assert asha.on_report(report(CONTROL, 1, 2.0)) == [
+        Decision(CONTROL, "go_on", rung=1, bracket=0, cutoff=1.0)
+    ]
+    (decision,) = asha.on_report(report("b", 1, 9.0))
+    assert decision.cutoff == pytest.approx(4 / 3)  # a third of the way from 1.0 to the control's 2
+    assert asha.on_report(report(CONTROL, 3, 2.0)) == [Decision(CONTROL, "go_on", bracket=0)]
+    assert asha.on_report(report("a", 3, 5.0)) == [Decision("a", "go_on", rung=3, bracket=0)]
+    assert asha.on_report(report(CONTROL, 4, math.nan)) == [
+        Decision(CONTROL, "stop", diverged=True, bracket=0)
+    ]
+
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from("abcdef"), st.integers(1, 9), st.floats(0, 1) | st.just(math.nan))
 )
-def test_replay_gives_equal_decisions(events: list[tuple[str, int, float]]) -> None:
-    first, again = maker(brackets=2), maker(brackets=2)
+
+
+@given(EVENTS, st.sampled_from([0.0, 0.5]))
+def test_replay_gives_equal_decisions(
+    events: list[tuple[str, int, float]], control_fraction: float
+) -> None:
+    first, again = (maker(brackets=2, control_fraction=control_fraction) for _ in range(2))
     for event in events:
         assert first.on_report(report(*event)) == again.on_report(report(*event))
+
+
+@given(EVENTS)
+def test_controls_change_no_decision_on_others(events: list[tuple[str, int, float]]) -> None:
+    plain, with_controls = maker(), maker(control_fraction=0.5)
+    assert {is_control(0, trial, 0.5) for trial in "abcdef"} == {True, False}
+    stopped, diverged = set[str](), set[str]()
+    for event in events:
+        if event[0] in diverged:
+            continue
+        (other,) = with_controls.on_report(report(*event))
+        if math.isnan(event[2]):
+            diverged.add(event[0])
+        if event[0] in stopped:  # only a control reports on
+            continue
+        (one,) = plain.on_report(report(*event))
+        assert one.cutoff == other.cutoff
+        if one.action == "stop" and not one.diverged:
+            stopped.add(one.trial)
+            assert other.action == ("go_on" if is_control(0, one.trial, 0.5) else "stop")
+        else:
+            assert other == one
+
+
+def trained(asha: SuccessiveHalving, trial: str, rng: random.Random, epochs: int) -> int:
+    """The epochs that a trial trains, run on its own to its end; its scores are chance."""
+    for epoch in range(1, epochs + 1):
+        (decision,) = asha.on_report(report(trial, epoch, rng.random()))
+        if decision.action == "stop":
+            return epoch
+    return epochs
+
+
+@pytest.mark.parametrize(("reduction_factor", "trials"), [(2.0, 20), (3.0, 40), (3.0, 6)])
+def test_the_price_is_what_simulated_runs_cost(reduction_factor: float, trials: int) -> None:
+    names = [f"{i:05d}" for i in range(trials)]
+    costs: dict[float, int] = {0.0: 0, 0.2: 0}
+    extra = share = 0.0
+    for seed in range(100):
+        for fraction in costs:
+            asha = SuccessiveHalving(
+                epochs=27,
+                grace_epochs=1,
+                reduction_factor=reduction_factor,
+                brackets=1,
+                seed=seed,
+                control_fraction=fraction,
+            )
+            rng = random.Random(seed)
+            costs[fraction] += sum(trained(asha, name, rng, 27) for name in names)
+        price = asha.control_price(names)
+        assert price.trials == sum(is_control(seed, name, 0.2) for name in names)
+        extra, share = extra + price.extra_epochs / 100, share + price.share / 100
+    ordinary, with_controls = (cost / 100 for cost in costs.values())
+    assert with_controls - ordinary == pytest.approx(extra, rel=0.1)
+    assert (with_controls - ordinary) / ordinary == pytest.approx(share, rel=0.1)
+
+
+def test_the_price_in_brackets_is_that_of_each_controls_own() -> None:
+    names = [f"{i:05d}" for i in range(3000)]
+    asha = maker(epochs=27, brackets=2, control_fraction=0.2)
+    controls = [asha.bracket_of(name) for name in names if is_control(0, name, 0.2)]
+    expected = {0: 1 + 2 / 3 + 6 / 9 + 18 / 27, 1: 3 + 6 / 3 + 18 / 9}  # a third goes on
+    extra = sum(27 - expected[bracket] for bracket in controls)
+    assert asha.control_price(names).extra_epochs == pytest.approx(extra, rel=0.01)
+    assert maker(epochs=27).control_price(names) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("jumps", [False, True])

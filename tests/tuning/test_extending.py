@@ -14,6 +14,7 @@ from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experime
 from raytune_pipe.results.reading import read_results
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.results.verifying import verify_run
+from raytune_pipe.scheduling.successive_halving import is_control
 from raytune_pipe.tuning.extending import extend, is_extension
 from raytune_pipe.tuning.resuming import recorder_of
 from raytune_pipe.tuning.runner import prepare
@@ -95,6 +96,50 @@ def test_stopped_trials_stay_stopped_and_rungs_keep_their_scores(tmp_path: Path)
     first = lineage[~lineage["trial_id"].isin(before.index) & (lineage["rung"] == 1)]
     assert len(first) == 2
     assert first["cutoff"].notna().all()  # they are compared with those that came before
+
+
+def test_controls_stay_controls_in_a_run_that_grows_and_is_cut_off(tmp_path: Path) -> None:
+    asha = ASHA | {"control_fraction": 0.4}
+    launch(experiment_of(asha, trials=6, epochs=4), tmp_path, hear)
+    run = tmp_path / "run"
+    small = ends(run)
+    go_on(run, experiment_of(asha, trials=12, epochs=8))
+    lines = (run / JOURNAL).read_bytes().splitlines(keepends=True)
+    grown = ends(run)
+    spared = {
+        trial
+        for trial, cutoff, score in decided(run)
+        if is_control(0, trial, 0.4) and score > cutoff
+    }
+    assert len(spared & small.keys()) > 0
+    assert len(spared - small.keys()) > 0
+    assert {grown[trial] for trial in spared} == {("completed", 8)}
+    for trial, (status, epochs) in small.items():
+        assert grown[trial] == (status, 8 if status == "completed" else epochs)
+    (run / JOURNAL).write_bytes(b"".join(lines[:-20]))
+    (run / "status.json").unlink()
+    go_on(run)
+    assert ends(run) == grown
+    told = [each["what"] for each in read_events(run / JOURNAL) if each["event"] == "anomaly"]
+    assert not [what for what in told if what.startswith("replay")]
+
+
+def ends(path: Path) -> dict[str, tuple[str, int]]:
+    """How each trial ended, and after how many epochs."""
+    trials = read_results(path).trials
+    columns = (trials[name].tolist() for name in ("trial_id", "status", "epoch"))
+    return {trial: (status, int(epoch)) for trial, status, epoch in zip(*columns, strict=True)}
+
+
+def decided(path: Path) -> list[tuple[str, float, float]]:
+    """Every decision at a rung that had a cutoff: the trial, the cutoff and its score there."""
+    results = read_results(path)
+    scores = results.reports.set_index(["trial_id", "report"])["val_loss"]
+    rows = results.lineage[results.lineage["cutoff"].notna()]
+    return [
+        (row["trial_id"], row["cutoff"], scores[row["trial_id"], row["report"]])
+        for row in rows.to_dict("records")
+    ]
 
 
 def test_a_column_that_only_new_trials_have_is_there(tmp_path: Path) -> None:

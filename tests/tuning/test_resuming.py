@@ -26,6 +26,7 @@ from benchmarks import simulated_run
 SCHEDULERS: dict[str, dict[str, Any]] = {
     "fifo": {"kind": "fifo"},
     "asha": {"kind": "asha", "grace_epochs": 1, "reduction_factor": 2},
+    "asha with controls": {"kind": "asha", "reduction_factor": 2, "control_fraction": 0.5},
     "pbt": {"kind": "pbt", "interval_epochs": 2, "quantile": 0.25},
     "asynchronous pbt": {"kind": "pbt", "interval_epochs": 2, "synchronous": False},
 }
