@@ -23,6 +23,10 @@ COLD_ITERATIONS = 40
 """Evidence steps from an even prior; shares move by less than 0.001 afterwards."""
 WARM_ITERATIONS = 12
 """The same from the prior of a fit to all rows."""
+REVIVED = 0.03
+"""Prior variance, all groups together, below which a refit does not start: without it the intervals
+of small shares miss them (first-order coverage 0.64 instead of 0.87 at a noise of half the
+effect)."""
 MOST_LEVELS = 1000
 """Whole numbers with more values than this are treated as continuous."""
 
@@ -162,19 +166,13 @@ def _cells(parent: object) -> list[float]:
 
 
 @dataclass(frozen=True)
-class FittedExpansion:
-    """Coefficients of an expansion, and the prior that they were shrunk with."""
+class Expanded:
+    """A function over a search space, by its coefficients."""
 
     terms: Terms
-    columns: Array
-    """[rows, columns] of all rows, whatever their weight."""
-    target: Array
-    prior: Array
-    """[groups]: prior variance of each group, relative to the target's variance."""
-    noise: float
-    """Residual variance, relative to the target's variance."""
     intercept: float
     coefficients: Array
+    """[columns]"""
 
     def predict(self, units: Array) -> Array:
         """Give the expected target at each row of units."""
@@ -204,51 +202,70 @@ class FittedExpansion:
         mean: Array = self.intercept + self.terms.columns(points, groups) @ self.coefficients[kept]
         return mean
 
+
+@dataclass(frozen=True)
+class FittedExpansion:
+    """An expansion with the rows that it was fitted to and the prior that shrunk it."""
+
+    function: Expanded
+    columns: Array
+    """[rows, columns] of all rows, whatever their weight."""
+    target: Array
+    evidence: Evidence
+
+    def predict(self, units: Array) -> Array:
+        """Give the expected target at each row of units."""
+        return self.function.predict(units)
+
+    def shares(self) -> Shares:
+        """Sobol indices in closed form."""
+        return self.function.shares()
+
+    def expected(self, axes: tuple[int, ...], units: Array) -> Array:
+        """Give the mean over all other axes."""
+        return self.function.expected(axes, units)
+
     def refit(self, weights: Array) -> FittedExpansion:
-        """Fit again from this prior, each row counted ``weights`` times."""
-        return _fitted(self, weights, WARM_ITERATIONS)
+        """Fit again, each row counted ``weights`` times.
+
+        It starts from this prior, in which groups that had vanished get back a little of the
+        variance: other rows may show them.
+        """
+        terms = self.function.terms
+        sizes = np.bincount(terms.group_of, terms.orders**-2.0)
+        lifted = np.maximum(self.evidence.prior, REVIVED / (len(sizes) * sizes))
+        start = replace(self, evidence=self.evidence._replace(prior=lifted))
+        return _fitted(start, weights, WARM_ITERATIONS)
 
 
 def fit_expansion(terms: Terms, units: Array, target: Array) -> FittedExpansion:
     """Fit the coefficients; a priori half of the variance is noise, the rest split evenly."""
     shape = terms.orders**-2.0
     sizes = np.bincount(terms.group_of, shape)
+    nothing = np.zeros(len(shape))
     start = FittedExpansion(
-        terms=terms,
+        function=Expanded(terms, 0.0, nothing),
         columns=terms.columns(units),
         target=target,
-        prior=0.5 / (len(sizes) * sizes),
-        noise=0.5,
-        intercept=0.0,
-        coefficients=np.zeros(len(shape)),
+        evidence=Evidence(0.5 / (len(sizes) * sizes), 0.5, nothing),
     )
     return _fitted(start, np.ones(len(target)), COLD_ITERATIONS)
 
 
 def _fitted(start: FittedExpansion, weights: Array, iterations: int) -> FittedExpansion:
-    kept = weights > 0
+    terms, kept = start.function.terms, weights > 0
     columns, target, weights = start.columns[kept], start.target[kept], weights[kept]
     mean = float(np.average(target, weights=weights))
     deviation = float(np.sqrt(np.average((target - mean) ** 2, weights=weights)))
     if deviation == 0:
-        return replace(start, intercept=mean, coefficients=np.zeros(columns.shape[1]))
+        return replace(start, function=Expanded(terms, mean, np.zeros(columns.shape[1])))
     # A prior variance falls with the square of the degree: smooth functions first.
-    smooth = 1 / start.terms.orders
+    smooth = 1 / terms.orders
     centers = np.average(columns, axis=0, weights=weights)
     roots = np.sqrt(weights)
     rows = roots[:, None] * (columns - centers) * smooth
-    evidence = maximize_evidence(
-        rows,
-        roots * (target - mean) / deviation,
-        start.terms.group_of,
-        Evidence(start.prior, start.noise, start.coefficients),
-        iterations,
-    )
+    scaled = roots * (target - mean) / deviation
+    evidence = maximize_evidence(rows, scaled, terms.group_of, start.evidence, iterations)
     coefficients = deviation * smooth * evidence.coefficients
-    return replace(
-        start,
-        prior=evidence.prior,
-        noise=evidence.noise,
-        intercept=mean - float(centers @ coefficients),
-        coefficients=coefficients,
-    )
+    intercept = mean - float(centers @ coefficients)
+    return replace(start, function=Expanded(terms, intercept, coefficients), evidence=evidence)
