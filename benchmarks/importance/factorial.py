@@ -10,7 +10,7 @@ shares exactly, and searches over the grid need no more training.
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +23,8 @@ from raytune_pipe.analysis.importance import Importance, rank_importance
 from raytune_pipe.results.reading import Results
 
 from benchmarks.importance.factorial_anova import Anova, anova
-from benchmarks.importance.factorial_grid import GRID, SEEDS, SHAPE, read_losses, train_all
-from benchmarks.importance.factorial_runs import search
+from benchmarks.importance.factorial_grid import FIFO, GRID, SEEDS, SHAPE, read_losses, train_all
+from benchmarks.importance.factorial_runs import ASHA, search
 
 Array = NDArray[np.float64]
 
@@ -66,15 +66,16 @@ class Row(NamedTuple):
     """One way to search and to read the results."""
 
     name: str
-    scheduler: str
+    scheduler: Mapping[str, str | float]
     read: Callable[[Results], Results]
 
 
 ROWS = (
-    Row("random search", "fifo", as_it_is),
-    Row("asha", "asha", as_it_is),
-    Row("asha, last result", "asha", last_result),
-    Row("asha, finished only", "asha", finished_only),
+    Row("random search", FIFO, as_it_is),
+    Row("asha", ASHA, as_it_is),
+    Row("asha, last result", ASHA, last_result),
+    Row("asha, finished only", ASHA, finished_only),
+    Row("asha, 10 % controls", {**ASHA, "control_fraction": 0.1}, as_it_is),
 )
 
 
@@ -130,7 +131,11 @@ def print_reference(losses: Array, exact: dict[bool, Anova]) -> None:
     for logarithmic, truth in exact.items():
         print(f"\nexact shares of {'log of ' if logarithmic else ''}val_loss, all cells alike")
         for axis, name in enumerate(GRID):
-            print(f"  {name:24} first {truth.first[axis]:.3f}  total {truth.total[axis]:.3f}")
+            up_to_pairs = truth.first[axis] + truth.pairs[axis].sum()
+            print(
+                f"  {name:24} first {truth.first[axis]:.3f}  with pairs {up_to_pairs:.3f}"
+                f"  total {truth.total[axis]:.3f}"
+            )
         for left, right in zip(*np.triu_indices(len(GRID), 1), strict=True):
             names = " x ".join(np.array(list(GRID))[[left, right]])
             print(f"  {names:44} {truth.pairs[left, right]:.3f}")

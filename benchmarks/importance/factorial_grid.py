@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,15 @@ GRID: dict[str, tuple[float, ...]] = {
 SHAPE = tuple(map(len, GRID.values()))
 SEEDS = 2
 EPOCHS = 27
+FIFO = {"kind": "fifo"}
 COLUMNS = ("seed", "epoch", "val_loss")
 """After the hyperparameters; ``val_loss`` is null where training had diverged before."""
 
 
-def experiment(scheduler: str = "fifo", trials: int = math.prod(SHAPE) * SEEDS) -> Experiment:
-    """What a search over the grid would be launched with; by ``asha``, by thirds from 1 epoch."""
+def experiment(
+    scheduler: Mapping[str, str | float] = FIFO, trials: int = math.prod(SHAPE) * SEEDS
+) -> Experiment:
+    """What a search over the grid would be launched with."""
     plain = {
         "name": "factorial",
         "trial": {
@@ -51,9 +55,7 @@ def experiment(scheduler: str = "fifo", trials: int = math.prod(SHAPE) * SEEDS) 
         "search_space": {
             name: {"kind": "choice", "options": options} for name, options in GRID.items()
         },
-        "scheduler": {"kind": "fifo"}
-        if scheduler == "fifo"
-        else {"kind": "asha", "grace_epochs": 1, "reduction_factor": 3},
+        "scheduler": scheduler,
         "trials": trials,
     }
     return Experiment.model_validate_json(json.dumps(plain))

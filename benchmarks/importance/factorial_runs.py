@@ -2,7 +2,7 @@
 
 import dataclasses
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -23,10 +23,11 @@ from benchmarks.importance.factorial_grid import EPOCHS, cells, experiment, tria
 Array = NDArray[np.float64]
 
 WORKERS = 8
+ASHA: Mapping[str, str | float] = {"kind": "asha", "grace_epochs": 1, "reduction_factor": 3}
 
 
-def search(losses: Array, scheduler: str, trials: int, seed: int) -> Results:
-    """The results of a random search over the grid, run to the end (``fifo``) or by ``asha``.
+def search(losses: Array, scheduler: Mapping[str, str | float], trials: int, seed: int) -> Results:
+    """The results of a random search over the grid under a scheduler, such as ``ASHA``.
 
     ``losses`` is ``[cells, seeds, epochs]``. No cell is drawn twice; which of its trainings is
     taken is drawn as well. Eight workers train at once, the smaller the batch the longer.
@@ -38,7 +39,7 @@ def search(losses: Array, scheduler: str, trials: int, seed: int) -> Results:
     trained = list(zip(drawn, repetitions, strict=True))
     curves = {trial_id(*one): losses[one] for one in trained}
     plan = [_planned(made, *one) for one in trained]
-    maker = made.scheduler.build(made.space(), list(curves), EPOCHS, seed)
+    maker = made.scheduler.build(made.space(), list(curves), EPOCHS, made.seed)
     fold = TableFold()
     fold.add(experiment_event(made, plan))
     for one in plan:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from raytune_pipe.analysis.importance import rank_importance
+from raytune_pipe.scheduling.successive_halving import is_control
 
 from benchmarks.importance.factorial import (
     TABLE,
@@ -19,6 +20,7 @@ from benchmarks.importance.factorial import (
 from benchmarks.importance.factorial_anova import anova
 from benchmarks.importance.factorial_grid import (
     EPOCHS,
+    FIFO,
     GRID,
     SEEDS,
     SHAPE,
@@ -30,7 +32,7 @@ from benchmarks.importance.factorial_grid import (
     trial_id,
     write_table,
 )
-from benchmarks.importance.factorial_runs import search
+from benchmarks.importance.factorial_runs import ASHA, search
 
 
 def made_losses(seed: int = 0) -> Array:
@@ -91,7 +93,7 @@ def test_a_table_is_read_back_by_cell_seed_and_epoch(tmp_path: Path) -> None:
 
 def test_a_search_reports_what_the_table_has() -> None:
     losses = made_losses()
-    results = search(losses, "fifo", 40, seed=1)
+    results = search(losses, FIFO, 40, seed=1)
     assert results.space.names == tuple(GRID)
     status = results.trials.set_index("trial_id")["status"]
     assert set(status) == {"completed", "diverged"}
@@ -107,13 +109,16 @@ def test_a_search_reports_what_the_table_has() -> None:
 
 
 def test_halving_stops_most_trials_at_its_rungs() -> None:
-    results = search(made_losses(), "asha", 60, seed=1)
+    results = search(made_losses(), ASHA, 60, seed=1)
     trials = results.trials
     stopped = trials[trials["status"] == "stopped_early"]
     assert set(stopped["epoch"]) == {1, 3, 9}
     assert len(stopped) > 30
     assert (trials["status"] == "completed").sum() >= 2
     assert len(results.lineage) >= len(stopped)
+    with_controls = search(made_losses(), {**ASHA, "control_fraction": 0.5}, 60, seed=1).trials
+    controls = [is_control(0, name, 0.5) for name in with_controls["trial_id"]]
+    assert set(with_controls[controls]["status"]) == {"completed", "diverged"}
     assert set(last_result(results).trials["status"]) <= {"completed", "diverged"}
     finished = finished_only(results)
     assert len(finished.trials) == 60 - len(stopped)
@@ -124,7 +129,7 @@ def test_a_ranking_is_compared_with_the_shares_on_its_own_scale() -> None:
     losses = made_losses()
     exact = {logs: reference(losses, logarithmic=logs) for logs in (False, True)}
     assert not np.allclose(exact[False].total, exact[True].total)
-    importance = rank_importance(search(losses, "fifo", 200, seed=0), resamples=10)
+    importance = rank_importance(search(losses, FIFO, 200, seed=0), resamples=10)
     outcome = compare(importance, exact)
     assert outcome.top_is_right
     assert not outcome.refused
@@ -132,7 +137,7 @@ def test_a_ranking_is_compared_with_the_shares_on_its_own_scale() -> None:
     assert np.max(outcome.errors) < 0.1
     assert outcome.right > 0
     assert outcome.wrong == 0
-    few = compare(rank_importance(search(losses, "fifo", 10, seed=0)), exact)
+    few = compare(rank_importance(search(losses, FIFO, 10, seed=0)), exact)
     assert few.refused
     assert np.isnan(few.errors).all()
 
@@ -144,7 +149,7 @@ def test_the_committed_table_is_whole_and_ranked_right() -> None:
     ended = np.isnan(losses)
     assert (ended[:, :, 1:] >= ended[:, :, :-1]).all(), "a training that diverged stays so"
     exact = {logs: reference(losses, logarithmic=logs) for logs in (False, True)}
-    importance = rank_importance(search(losses, "fifo", 256, seed=0), resamples=10)
+    importance = rank_importance(search(losses, FIFO, 256, seed=0), resamples=10)
     outcome = compare(importance, exact)
     assert outcome.top_is_right
     assert outcome.wrong == 0
