@@ -88,8 +88,8 @@ def _by_rows(
     residual = inverse.T @ (inverse @ target)
     slopes = rows.T @ residual
     return _Step(
-        explained=_sums(groups, slopes**2, count),
-        expected=_sums(groups, ((inverse @ rows) ** 2).sum(axis=0), count),
+        explained=group_sums(groups, slopes**2, count),
+        expected=group_sums(groups, ((inverse @ rows) ** 2).sum(axis=0), count),
         noise_ratio=float(residual @ residual / (inverse**2).sum()),
         coefficients=variances * slopes,
     )
@@ -123,12 +123,13 @@ class _ByColumns(NamedTuple):
         residual = self.square - 2 * products @ coefficients + coefficients @ gram @ coefficients
         left = max(float(residual), 0.0) / noise**2
         return _Step(
-            explained=_sums(groups, (coefficients / variances) ** 2, count),
-            expected=_sums(groups, unsure / variances, count),
+            explained=group_sums(groups, (coefficients / variances) ** 2, count),
+            expected=group_sums(groups, unsure / variances, count),
             noise_ratio=left / ((self.rows - unsure.sum()) / noise),
             coefficients=coefficients,
         )
 
 
-def _sums(groups: Groups, values: Array, count: int) -> Array:
+def group_sums(groups: Groups, values: Array, count: int) -> Array:
+    """Sum values ``[columns]`` by group, ``[groups]``."""
     return np.bincount(groups, values, minlength=count).astype(float)
