@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raytune_pipe.analysis.scales import LINEAR, Scale, scale_of
 from raytune_pipe.base import Value
 from raytune_pipe.distributions import Choice
 from raytune_pipe.results.lineage import as_text
@@ -22,8 +23,6 @@ BROKEN = ("diverged", "failed", "out_of_memory")
 """Statuses that count as the worst score that was seen, whatever was reported before."""
 LARGEST = 1e39
 """Beyond float32's largest number a score measures nothing, and its square is soon infinite."""
-HEAVY_TAIL = 1.0
-"""Skewness (third standardized moment) above which a positive score is ranked on a log scale."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Observations:
     """How rows belong together: ``trials``, and ``generations`` of a population; numbers [rows]."""
     objective: str
     """What the target is, in words."""
+    scale: Scale = LINEAR
+    """What the scores became."""
     context: tuple[str, ...] = ()
     """Axes that are not hyperparameters: reported apart, not ranked."""
     notes: tuple[str, ...] = ()
@@ -104,13 +105,14 @@ def trial_observations(results: Results) -> Observations:
     scores = np.where(np.isnan(scores), finite.max(initial=-np.inf), scores)
     if not len(finite):
         used, scores = used.iloc[:0], scores[:0]
-    logarithmic = prefers_log(scores)
+    scale = scale_of(scores)
     return Observations(
         space=results.space,
         units=units_of(results.space, used),
-        target=np.log(scores) if logarithmic else scores,
+        target=scale.to_target(scores),
         clusters={"trials": np.arange(len(used))},
-        objective=describe_objective(results.objective, "log of " if logarithmic else ""),
+        objective=describe_objective(results.objective, scale.words),
+        scale=scale,
         notes=tuple(_notes(trials["status"].astype(str), unmeasured)),
     )
 
@@ -118,20 +120,6 @@ def trial_observations(results: Results) -> Observations:
 def is_measured(scores: Array) -> NDArray[np.bool_]:
     """Whether each score is a number that can be reckoned with."""
     return np.isfinite(scores) & (np.abs(scores) < LARGEST)
-
-
-def prefers_log(scores: Array) -> bool:
-    """Whether scores are positive with a heavy upper tail, which their logarithm shortens."""
-    if len(scores) < 3 or not (scores > 0).all() or np.ptp(scores) == 0:
-        return False
-    tail = _skewness(scores)
-    return tail > HEAVY_TAIL and abs(_skewness(np.log(scores))) < tail
-
-
-def _skewness(values: Array) -> float:
-    centered = values - values.mean()
-    deviation = centered.std()
-    return float(np.mean((centered / deviation) ** 3)) if deviation > 0 else 0.0
 
 
 def _notes(status: pd.Series, unmeasured: int) -> Iterable[str]:

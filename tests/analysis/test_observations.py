@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raytune_pipe.analysis.observations import prefers_log, trial_observations, units_of
+from raytune_pipe.analysis.observations import trial_observations, units_of
 from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.results.reading import Results
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
@@ -91,11 +91,3 @@ def test_heavy_tails_go_to_the_log_scale_and_this_is_said() -> None:
     rows = trial_observations(run(["completed"] * 6, [0.1, 0.2, 0.15, 0.3, 0.12, 900.0]))
     assert rows.objective == "log of val_loss, last report"
     assert rows.target[-1] == pytest.approx(np.log(900.0))
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [[-0.9, -0.5, -0.1], [1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [], [0.0, 1.0, 100.0]],
-)
-def test_other_scores_stay_as_they_are(scores: list[float]) -> None:
-    assert not prefers_log(np.array(scores))
