@@ -1,8 +1,8 @@
 """Which hyperparameters matter: variance shares with intervals, or the reason not to rank."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -10,12 +10,16 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from raytune_pipe.analysis.early_stopping import CENSORED, stopped_curves
 from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
+from raytune_pipe.analysis.fitting import CurveFitter, Fitter, HeldOut, RowFitter, choose
 from raytune_pipe.analysis.observations import Array, Observations, trial_observations
-from raytune_pipe.analysis.resampling import held_out, r_squared, resample_weights
+from raytune_pipe.analysis.resampling import r_squared, resample_weights, seed_noise
 from raytune_pipe.analysis.segments import is_population, segment_observations
-from raytune_pipe.components.estimators import Estimator, Expansion
+from raytune_pipe.analysis.verdicts import Verdict, tiers_of, verdicts_of
+from raytune_pipe.components.estimators import Estimator
+from raytune_pipe.components.surrogates import Shares
 from raytune_pipe.results.reading import Results
 
 LEAST_ROWS = 20
@@ -26,7 +30,8 @@ LEAST_R2 = 0.1
 """Up to this cross-validated R2 nothing is ranked: pure noise reaches it now and then."""
 VISIBLE_PAIR = 0.01
 """Pairs with a smaller share are not listed."""
-DEFAULT_ESTIMATOR = Expansion()
+SHUFFLES = 10
+"""Fits to hyperparameters dealt out anew, which say what shares come of nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +69,35 @@ class Importance:
     """Cross-validated over trials; None where there was too little to fit."""
     refused: str | None
     """Why nothing is ranked; the rest is then empty."""
+    effective_trials: float | None = None
+    """How many trials that ran to their end the data are worth."""
+    unexplained: Estimate | None = None
+    """Share of the variance left by held-out predictions: seed noise and what was not found."""
+    seed_noise: Estimate | None = None
+    """Share of it between trials of equal hyperparameters; None without enough of these."""
+    floor: float = 0.0
+    """Shares up to here come of nothing: 95 % of those in shuffled data are smaller."""
     ranking: tuple[HyperparameterImportance, ...] = ()
     """Most important first, by total share."""
+    tiers: tuple[tuple[str, ...], ...] = ()
+    """The ranking, parted where the data can tell all above from all below."""
+    verdicts: tuple[Verdict, ...] = ()
+    """An order for each pair of hyperparameters, and how sure it is."""
     context: tuple[HyperparameterImportance, ...] = ()
     """Shares of what is not a hyperparameter, such as a segment's generation; not ranked."""
     pairs: tuple[PairImportance, ...] = ()
     """Interactions, the strongest first; the smallest are left out."""
-    above: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """``above[a][b]``: the probability that a's total share exceeds b's."""
     notes: tuple[str, ...] = ()
     """What was done with trials that did not simply finish."""
+
+    @property
+    def above(self) -> dict[str, dict[str, float]]:
+        """``above[a][b]``: the probability that a's total share exceeds b's."""
+        above: dict[str, dict[str, float]] = {one.name: {} for one in self.ranking}
+        for one in self.verdicts:
+            above[one.higher][one.lower] = one.probability
+            above[one.lower][one.higher] = 1 - one.probability
+        return above
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON; an estimate is a mapping of value, low and high."""
@@ -81,33 +105,60 @@ class Importance:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a hyperparameter, most important first; first-order and total with intervals."""
-        columns = ["first", "first_low", "first_high", "total", "total_low", "total_high"]
-        rows = [[*one.first, *one.total] for one in self.ranking]
+        columns = ["first", "first_low", "first_high", "total", "total_low", "total_high", "tier"]
+        tier_of = {name: 1 + tier for tier, names in enumerate(self.tiers) for name in names}
+        rows = [[*one.first, *one.total, tier_of[one.name]] for one in self.ranking]
         names = pd.Index([one.name for one in self.ranking], name="name")
-        return pd.DataFrame(rows, index=names, columns=columns, dtype=float)
+        frame = pd.DataFrame(rows, index=names, columns=columns, dtype=float)
+        return frame.astype({"tier": "int64"})
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A ranking with what it was read from."""
+
+    importance: Importance
+    rows: Observations
+    fitter: Fitter | None = None
+    """None where nothing was fitted."""
+    fits: Fits | None = None
+    """None where nothing was ranked."""
 
 
 def rank_importance(
     results: Results,
     *,
-    estimator: Estimator = DEFAULT_ESTIMATOR,
+    estimator: Estimator | None = None,
     seed: int = 0,
-    resamples: int = 200,
+    resamples: int = 100,
 ) -> Importance:
     """Rank the searched hyperparameters by their share of the objective's variance.
 
     The shares are those of a surrogate over the declared search space, so a log-uniform learning
-    rate counts in decades. A population is measured on its segments. Every figure has a 90 %
-    interval from ``resamples`` refits to resampled trials. Where the data say too little there is
-    no ranking, and a reason. The same results, estimator and seed give the same answer.
+    rate counts in decades: the ``estimator``, or where it is None the one that predicts best. Of
+    trials that were stopped early whole curves count, and a population is measured on its segments.
+    Every figure has a 90 % interval from ``resamples`` refits to resampled trials. Where the data
+    say too little there is no ranking, and a reason. The same results, estimator and seed give the
+    same answer.
     """
+    with one_thread():
+        return rank(results, estimator, np.random.default_rng(seed), resamples).importance
+
+
+def one_thread() -> threadpool_limits:
+    """Holds BLAS to one thread: on small matrices two take 34 s where one takes 1.8."""
+    import_module("scipy.linalg")  # only what is loaded is limited, and scipy brings its own BLAS
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+def rank(
+    results: Results, estimator: Estimator | None, rng: np.random.Generator, resamples: int
+) -> Ranked:
+    """`rank_importance`, with the fits that other readings are taken from."""
     rows = segment_observations(results) if is_population(results) else trial_observations(results)
     described = Importance(
         objective=rows.objective,
-        method=(
-            f"variance shares over the declared space ({estimator.kind}); 90 % intervals from "
-            f"{resamples} resamples of {' and '.join(rows.clusters)}"
-        ),
+        method="none",
         trials=rows.trials,
         rows=len(rows.target),
         r2=None,
@@ -115,29 +166,29 @@ def rank_importance(
         notes=rows.notes,
     )
     if described.refused:
-        return described
-    # The matrices are small: two BLAS threads take 34 s where one takes 1.8. Only what is loaded is
-    # limited, and scipy brings a BLAS of its own.
-    import_module("scipy.linalg")
-    with threadpool_limits(limits=1, user_api="blas"):
-        return _measured(described, rows, estimator, np.random.default_rng(seed), resamples)
-
-
-def _measured(
-    described: Importance,
-    rows: Observations,
-    estimator: Estimator,
-    rng: np.random.Generator,
-    resamples: int,
-) -> Importance:
+        return Ranked(described, rows)
+    fitter, held_out = _fitter(results, rows, estimator, rng)
     weights = [resample_weights(rows.clusters, rng) for _ in range(resamples)]
-    r2 = _r2(rows, held_out(rows, estimator, rng), weights)
-    described = replace(described, r2=r2, refused=_too_weak(r2), notes=_with_doubt(rows.notes, r2))
+    r2 = _r2(held_out, weights)
+    described = replace(
+        described,
+        method=(
+            f"variance shares over the declared space ({fitter.method}); 90 % intervals from "
+            f"{resamples} resamples of {' and '.join(rows.clusters)}"
+        ),
+        r2=r2,
+        unexplained=Estimate(1 - r2.value, 1 - r2.high, 1 - r2.low),
+        seed_noise=seed_noise(rows.units, rows.target),
+        refused=_too_weak(r2),
+        notes=_with_doubt((*rows.notes, *_stopping_notes(rows, fitter)), r2),
+    )
     if described.refused:
-        return described
-    surrogate = estimator.fit(rows.space, rows.units, rows.target)
-    fits = Fits(rows.space, surrogate, tuple(surrogate.refit(one) for one in weights))
-    return _ranked(described, rows, fits)
+        return Ranked(described, rows, fitter)
+    fits = Fits(rows.space, fitter.fit(), tuple(fitter.refit(one) for one in weights))
+    floor = _floor(fitter, fits.surrogate.shares(), r2, rng)
+    effective = fitter.effective_trials
+    described = replace(described, floor=floor, effective_trials=effective)
+    return Ranked(_ranked(described, rows, fits), rows, fitter, fits)
 
 
 def _too_little(rows: Observations) -> str | None:
@@ -151,6 +202,39 @@ def _too_little(rows: Observations) -> str | None:
     if np.ptp(rows.target) == 0:
         return f"the objective must vary, but it is {rows.target[0]:g} in all of them"
     return None
+
+
+def _fitter(
+    results: Results, rows: Observations, estimator: Estimator | None, rng: np.random.Generator
+) -> tuple[Fitter, HeldOut]:
+    fitter: Fitter
+    if estimator:
+        fitter = RowFitter(rows, estimator)
+        return fitter, fitter.held_out(rng)
+    curves = None if is_population(results) else stopped_curves(results, rows)
+    if curves is None:
+        return choose(rows, rng)
+    fitter = CurveFitter(rows, curves)
+    return fitter, fitter.held_out(rng)
+
+
+def _stopping_notes(rows: Observations, fitter: Fitter) -> Iterator[str]:
+    """What became of trials that had not come to their end, by status."""
+    how = (
+        "their reports count up to there, and the rest is what such curves come to"
+        if isinstance(fitter, CurveFitter)
+        else "counted with their last score, so what works late is underrated"
+    )
+    for status in CENSORED:
+        if status in rows.status:
+            yield f"{rows.status.count(status)} {status}: {how}."
+
+
+def _r2(held_out: HeldOut, weights: Sequence[Array]) -> Estimate:
+    target, predicted = held_out
+    value = r_squared(target, predicted, np.ones(len(target)))
+    resampled = np.array([[r_squared(target, predicted, one)] for one in weights])
+    return estimates_of(np.array([value]), resampled).clipped(-np.inf, 1.0).each()[0]
 
 
 def _too_weak(r2: Estimate) -> str | None:
@@ -171,41 +255,43 @@ def _with_doubt(notes: Sequence[str], r2: Estimate) -> tuple[str, ...]:
     return (*notes, doubt)
 
 
-def _r2(rows: Observations, predicted: Array, weights: Sequence[Array]) -> Estimate:
-    value = r_squared(rows.target, predicted, np.ones(len(predicted)))
-    resampled = [r_squared(rows.target, predicted, one) for one in weights]
-    return (
-        estimates_of(np.array([value]), np.array(resampled)[:, None])
-        .clipped(-np.inf, 1.0)
-        .each()[0]
-    )
+def _floor(fitter: Fitter, shares: Shares, r2: Estimate, rng: np.random.Generator) -> float:
+    """The share that 95 % of idle hyperparameters stay below, at the noise that is left."""
+    if shares.variance == 0:
+        return 0.0
+    idle = [fitter.shuffled(rng).shares() for _ in range(SHUFFLES)]
+    variances = np.concatenate([one.total * one.variance for one in idle])
+    left = np.quantile(variances, 0.95) * (1 - max(r2.value, 0.0))
+    return float(min(left / shares.variance, 1.0))
 
 
 def _ranked(described: Importance, rows: Observations, fits: Fits) -> Importance:
     shares, refits = fits.surrogate.shares(), [one.shares() for one in fits.refits]
-    first = _estimates(shares.first, np.array([one.first for one in refits]))
     totals = np.array([one.total for one in refits])
-    total = _estimates(shares.total, totals)
+    first = _shares(shares.first, np.array([one.first for one in refits]))
+    total = _shares(shares.total, totals)
     names = rows.space.names
     every = [HyperparameterImportance(*one) for one in zip(names, first, total, strict=True)]
-    ordered = sorted(every, key=lambda one: -one.total.value)
+    order = [int(place) for place in np.argsort(-shares.total) if names[place] not in rows.context]
+    ordered = [names[place] for place in order]
     return replace(
         described,
-        ranking=tuple(one for one in ordered if one.name not in rows.context),
-        context=tuple(one for one in ordered if one.name in rows.context),
+        ranking=tuple(every[place] for place in order),
+        tiers=tiers_of(ordered, totals[:, order]),
+        verdicts=verdicts_of(ordered, shares.total[order], totals[:, order], rows.trials),
+        context=tuple(one for one in every if one.name in rows.context),
         pairs=_pairs(names, shares.pairs, np.array([one.pairs for one in refits])),
-        above=_above(rows.hyperparameters, totals),
     )
 
 
-def _estimates(values: Array, resampled: Array) -> list[Estimate]:
+def _shares(values: Array, resampled: Array) -> list[Estimate]:
     return estimates_of(values, resampled).clipped(0.0, 1.0).each()
 
 
 def _pairs(names: Sequence[str], shares: Array, resampled: Array) -> tuple[PairImportance, ...]:
     left, right = np.triu_indices(len(names), k=1)
     labels = itertools.combinations(names, 2)
-    estimates = _estimates(shares[left, right], resampled[:, left, right])
+    estimates = _shares(shares[left, right], resampled[:, left, right])
     pairs = [
         PairImportance(pair, estimate)
         for pair, estimate in zip(labels, estimates, strict=True)
@@ -214,21 +300,11 @@ def _pairs(names: Sequence[str], shares: Array, resampled: Array) -> tuple[PairI
     return tuple(sorted(pairs, key=lambda pair: -pair.share.value))
 
 
-def _above(names: Sequence[str], totals: Array) -> dict[str, dict[str, float]]:
-    """Fractions of the resamples; a tie counts half. ``totals`` is ``[resamples, axes]``."""
-    return {
-        name: {
-            other: float(np.mean((np.sign(totals[:, index] - totals[:, place]) + 1) / 2))
-            for place, other in enumerate(names)
-            if place != index
-        }
-        for index, name in enumerate(names)
-    }
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Estimate):
         return value._asdict()
+    if isinstance(value, Verdict):
+        return value.to_mapping()
     if isinstance(value, HyperparameterImportance | PairImportance):
         return {name: _plain(part) for name, part in vars(value).items()}
     if isinstance(value, tuple):

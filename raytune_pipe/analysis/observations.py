@@ -41,6 +41,10 @@ class Observations:
     """What the target is, in words."""
     scale: Scale = LINEAR
     """What the scores became."""
+    trial_ids: tuple[str, ...] = ()
+    """[rows], where each row is a trial."""
+    status: tuple[str, ...] = ()
+    """[rows], likewise."""
     context: tuple[str, ...] = ()
     """Axes that are not hyperparameters: reported apart, not ranked."""
     notes: tuple[str, ...] = ()
@@ -90,8 +94,8 @@ def trial_observations(results: Results) -> Observations:
     """One row a trial: its hyperparameters and its score.
 
     Trials that ended badly count as the worst score, since dropping them would hide just the
-    hyperparameter that made them fail. Trials stopped early count with their last score, the lesser
-    evil: leaving them out keeps only the good ones, in which what made them good hardly varies.
+    hyperparameter that made them fail. Trials stopped early have their last score; leaving them out
+    would keep only the good ones, in which what made them good hardly varies.
     """
     trials = results.trials
     status = trials["status"].astype(str)
@@ -113,6 +117,8 @@ def trial_observations(results: Results) -> Observations:
         clusters={"trials": np.arange(len(used))},
         objective=describe_objective(results.objective, scale.words),
         scale=scale,
+        trial_ids=tuple(used["trial_id"].astype(str)),
+        status=tuple(status[used.index]),
         notes=tuple(_notes(trials["status"].astype(str), unmeasured)),
     )
 
@@ -137,13 +143,6 @@ def _notes(status: pd.Series, unmeasured: int) -> Iterable[str]:
             f"{unmeasured} without a finite score below {LARGEST:g}: counted as the worst score "
             "seen."
         )
-    if "stopped_early" in counts:
-        yield (
-            f"{counts['stopped_early']} stopped early: counted with their last score, so what "
-            "works late is underrated; early stopping is not handled yet."
-        )
-    if "timed_out" in counts:
-        yield f"{counts['timed_out']} timed_out: counted with their last score."
     unfinished = sum(counts.get(name, 0) for name in ("running", "interrupted"))
     if unfinished:
         yield f"{unfinished} unfinished: left out."

@@ -30,15 +30,14 @@ class Scale:
         return "" if self.kind == "linear" else f"{self.kind} of "
 
     def to_target(self, scores: Array) -> Array:
-        """Scores on this scale; a rank is the share of scores below, ties in the middle."""
+        """Scores on this scale, NaN where they have none; ranks are shares of the scores below."""
         if self.kind == "log":
-            return np.log(scores)
+            return np.log(scores, where=scores > 0, out=np.full_like(scores, np.nan))
         if self.kind == "linear":
             return scores
         below = np.searchsorted(self.levels, scores, side="left")
         up_to = np.searchsorted(self.levels, scores, side="right")
-        ranks: Array = (below + up_to) / (2 * len(self.levels))
-        return ranks
+        return np.where(np.isnan(scores), np.nan, (below + up_to) / (2 * len(self.levels)))
 
     def to_score(self, targets: Array) -> Array:
         """The scores of these targets; ranks beyond the lowest and highest score give those."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from raytune_pipe.base import Component, Count, Positive
-from raytune_pipe.components.surrogates import Surrogate
+from raytune_pipe.components.surrogates import Refittable
 from raytune_pipe.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Expansion(Component):
     pair_degree: Annotated[Count, Field(ge=2)] = 6
     """Highest sum of the two degrees in a product of two hyperparameters."""
 
-    def fit(self, space: SearchSpace, units: Array, target: Array) -> Surrogate:
+    def fit(self, space: SearchSpace, units: Array, target: Array) -> Refittable:
         """Fit to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
         from raytune_pipe.components.estimators_expansion import Terms, fit_expansion
 
@@ -60,7 +60,7 @@ class Boosting(Component):
     shrinkage: Annotated[Positive, Field(le=1)] = 0.06
     """Factor on what each tree adds."""
 
-    def fit(self, space: SearchSpace, units: Array, target: Array) -> Surrogate:
+    def fit(self, space: SearchSpace, units: Array, target: Array) -> Refittable:
         """Fit to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
         from raytune_pipe.components.estimators_boosting import Trees, fit_boosting
 

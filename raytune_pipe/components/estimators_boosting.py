@@ -58,7 +58,7 @@ class FittedBoosting:
         values = self._at(np.vstack(points)).reshape(len(points), POINTS)
         variance = float(np.var(values[:2]))
         if variance == 0:
-            return Shares(np.zeros(axes), np.zeros(axes), np.zeros((axes, axes)))
+            return Shares(np.zeros(axes), np.zeros(axes), np.zeros((axes, axes)), 0.0)
         closed = 1 - ((values[1] - values[2:]) ** 2).mean(axis=1) / (2 * variance)
         total = ((values[0] - values[2 : 2 + axes]) ** 2).mean(axis=1) / (2 * variance)
         first = np.clip(closed[:axes], 0.0, 1.0)
@@ -67,7 +67,7 @@ class FittedBoosting:
             beyond = max(share - closed[pair[0]] - closed[pair[1]], 0.0)
             interactions[pair] = interactions[pair[::-1]] = beyond
         self._to_children(first, total, interactions)
-        return Shares(first, np.clip(total, 0.0, 1.0), interactions)
+        return Shares(first, np.clip(total, 0.0, 1.0), interactions, variance)
 
     def _to_children(self, first: Array, total: Array, interactions: Array) -> None:
         """Make what a hyperparameter does together with its parents its own (see `Shares`)."""

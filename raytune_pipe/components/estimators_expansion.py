@@ -185,12 +185,13 @@ class Expanded:
         variance = np.bincount(self.terms.group_of, self.coefficients**2, minlength=len(groups))
         axes = len(self.terms.axes)
         first, pairs = np.zeros(axes), np.zeros((axes, axes))
-        for group, part in zip(groups, variance / (variance.sum() or 1.0), strict=True):
+        whole = float(variance.sum())
+        for group, part in zip(groups, variance / (whole or 1.0), strict=True):
             if len(group) == 1:
                 first[group[0]] = part
             else:
                 pairs[group] = pairs[group[::-1]] = part
-        return Shares(first, first + pairs.sum(axis=0), pairs)
+        return Shares(first, first + pairs.sum(axis=0), pairs, whole)
 
     def expected(self, axes: tuple[int, ...], units: Array) -> Array:
         """Sum the functions of these axes alone: all others have mean zero."""

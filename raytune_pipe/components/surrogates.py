@@ -26,10 +26,12 @@ class Shares(NamedTuple):
     """[axes], with everything it has a part in (total Sobol index)."""
     pairs: Array
     """[axes, axes], symmetric, by each pair beyond its two members; zero on the diagonal."""
+    variance: float
+    """What they are fractions of: the surrogate's variance over the space."""
 
 
 class Surrogate(Protocol):
-    """A fitted model of the target over the units."""
+    """A model of the target over the units."""
 
     def predict(self, units: Array) -> Array:
         """Give the expected target at each row of units; NaN where an axis does not apply."""
@@ -45,6 +47,10 @@ class Surrogate(Protocol):
         A hyperparameter that is held counts as one that applies.
         """
         ...
+
+
+class Refittable(Surrogate, Protocol):
+    """A surrogate that keeps the rows it was fitted to."""
 
     def refit(self, weights: Array) -> Surrogate:
         """Fit again to the same rows, each counted ``weights`` times; zero leaves a row out."""

@@ -1,0 +1,185 @@
+"""From rows to fits: which surrogate, how far it can be trusted, and its refits.
+
+Two kinds of rows, one interface: `RowFitter` for trials that ran to their end and for segments,
+`CurveFitter` for trials of which some were stopped early.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytune_pipe.analysis.curve_model import Curves, FittedCurves, fit_curves
+from raytune_pipe.analysis.observations import Observations
+from raytune_pipe.analysis.resampling import folds
+from raytune_pipe.components.estimators import Boosting, Estimator, Expansion
+from raytune_pipe.components.surrogates import Refittable, Surrogate
+
+Array = NDArray[np.float64]
+
+LEAST_ROWS_FOR_TREES = 60
+"""With fewer rows trees are never the better choice."""
+BEYOND_CHANCE = 1.645
+"""Standard errors by which trees must predict better to be chosen: at equal skill the expansion
+has the better shares."""
+
+
+class HeldOut(NamedTuple):
+    """What surrogates predict of trials that they have not seen, ``[rows]``."""
+
+    target: Array
+    predicted: Array
+
+
+class Fitter(Protocol):
+    """What can be fitted to all trials, to resampled ones, and to shuffled ones."""
+
+    @property
+    def method(self) -> str:
+        """The surrogate in a word or two."""
+        ...
+
+    @property
+    def effective_trials(self) -> float:
+        """How many finished trials the data are worth."""
+        ...
+
+    def held_out(self, rng: np.random.Generator) -> HeldOut:
+        """The target and its prediction by surrogates that have not seen the trial."""
+        ...
+
+    def fit(self) -> Surrogate:
+        """To all rows."""
+        ...
+
+    def refit(self, weights: Array) -> Surrogate:
+        """To rows weighted by a resample."""
+        ...
+
+    def shuffled(self, rng: np.random.Generator) -> Surrogate:
+        """To all rows, their hyperparameters dealt out anew, so that none has an effect."""
+        ...
+
+
+@dataclass(frozen=True)
+class RowFitter:
+    """Fits an estimator to rows."""
+
+    rows: Observations
+    estimator: Estimator
+
+    @property
+    def method(self) -> str:
+        """The estimator's kind."""
+        return self.estimator.kind
+
+    @property
+    def effective_trials(self) -> float:
+        """All of them."""
+        return float(self.rows.trials)
+
+    def held_out(self, rng: np.random.Generator) -> HeldOut:
+        """In parts by trial."""
+        rows, predicted = self.rows, np.empty(len(self.rows.target))
+        for test in folds(rows.clusters["trials"], rng):
+            surrogate = self.estimator.fit(rows.space, rows.units[~test], rows.target[~test])
+            predicted[test] = surrogate.predict(rows.units[test])
+        return HeldOut(rows.target, predicted)
+
+    @cached_property
+    def _fitted(self) -> Refittable:
+        return self.estimator.fit(self.rows.space, self.rows.units, self.rows.target)
+
+    def fit(self) -> Surrogate:
+        """To all rows."""
+        return self._fitted
+
+    def refit(self, weights: Array) -> Surrogate:
+        """To weighted rows."""
+        return self._fitted.refit(weights)
+
+    def shuffled(self, rng: np.random.Generator) -> Surrogate:
+        """To a permuted target."""
+        target = rng.permutation(self.rows.target)
+        return self.estimator.fit(self.rows.space, self.rows.units, target)
+
+
+@dataclass(frozen=True)
+class CurveFitter:
+    """Fits the model of learning curves; all its surrogates are those at the full budget."""
+
+    rows: Observations
+    curves: Curves
+
+    @property
+    def method(self) -> str:
+        """What it is."""
+        return "expansion of learning curves"
+
+    @cached_property
+    def model(self) -> FittedCurves:
+        """The model of all trials."""
+        return fit_curves(self.rows.space, self.curves)
+
+    @property
+    def reached(self) -> NDArray[np.int64]:
+        """The last rung of each trial, ``[trials]``."""
+        reached: NDArray[np.int64] = (~np.isnan(self.curves.scores)).sum(axis=1) - 1
+        return reached
+
+    @property
+    def effective_trials(self) -> float:
+        """A trial counts as much as scores at its last rung tell of those at the full budget.
+
+        That is the squared correlation of the two functions over the space.
+        """
+        full = self.model.at().coefficients
+        at_rungs = [self.model.at(rung).coefficients for rung in range(len(self.curves.budgets))]
+        told = [_squared_correlation(one, full) for one in at_rungs]
+        return float(np.array(told)[self.reached].sum())
+
+    def held_out(self, rng: np.random.Generator) -> HeldOut:
+        """Scores at each trial's last rung, less the mean of those that ended there."""
+        reached, trials = self.reached, np.arange(len(self.curves.units))
+        target, predicted = self.curves.scores[trials, reached], np.empty(len(trials))
+        for test in folds(self.rows.clusters["trials"], rng):
+            model = fit_curves(self.rows.space, self.curves.of(trials[~test]))
+            for rung in np.unique(reached[test]):
+                ended = test & (reached == rung)
+                predicted[ended] = model.at(int(rung)).predict(self.curves.units[ended])
+        means = np.bincount(reached, target) / np.maximum(np.bincount(reached), 1)
+        return HeldOut(target - means[reached], predicted - means[reached])
+
+    def fit(self) -> Surrogate:
+        """At the full budget."""
+        return self.model.at()
+
+    def refit(self, weights: Array) -> Surrogate:
+        """To the trials of any weight, at the full budget."""
+        return self.model.refit(np.flatnonzero(weights)).at()
+
+    def shuffled(self, rng: np.random.Generator) -> Surrogate:
+        """To curves dealt out anew."""
+        units = rng.permutation(self.curves.units)
+        shuffled = Curves(units, self.curves.budgets, self.curves.scores)
+        return fit_curves(self.rows.space, shuffled).at()
+
+
+def choose(rows: Observations, rng: np.random.Generator) -> tuple[Fitter, HeldOut]:
+    """The expansion, or trees where they predict held-out trials better beyond chance."""
+    expansion, trees = RowFitter(rows, Expansion()), RowFitter(rows, Boosting())
+    held_out = expansion.held_out(np.random.default_rng(seed := int(rng.integers(2**32))))
+    if len(rows.target) < LEAST_ROWS_FOR_TREES or len(rows.clusters) > 1:
+        return expansion, held_out
+    by_trees = trees.held_out(np.random.default_rng(seed))
+    gain = np.subtract(*held_out) ** 2 - np.subtract(*by_trees) ** 2
+    is_better = gain.mean() > BEYOND_CHANCE * gain.std() / np.sqrt(len(gain))
+    return (trees, by_trees) if is_better else (expansion, held_out)
+
+
+def _squared_correlation(left: Array, right: Array) -> float:
+    sizes: Sequence[float] = (float(left @ left), float(right @ right))
+    return float(left @ right) ** 2 / (sizes[0] * sizes[1]) if min(sizes) > 0 else 0.0
