@@ -1,6 +1,6 @@
 """Figures with intervals, from a value and the values that resampled trials give."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,11 @@ class Estimates(NamedTuple):
     def clipped(self, low: float, high: float) -> "Estimates":
         """The same, held within bounds."""
         return Estimates(*(np.clip(part, low, high) for part in self))
+
+    def mapped(self, monotone: Callable[[Array], Array]) -> "Estimates":
+        """The same through a function that only rises or only falls, such as exp."""
+        value, low, high = (monotone(part) for part in self)
+        return Estimates(value, np.minimum(low, high), np.maximum(low, high))
 
 
 def estimates_of(value: Array, resampled: Sequence[Array] | Array) -> Estimates:
