@@ -112,7 +112,8 @@ def spread_units(space: SearchSpace, count: int) -> Array:
 
 def masked(space: SearchSpace, units: Array) -> Array:
     """The same with NaN wherever a hyperparameter does not apply, as surrogates want it."""
-    return np.where(applies(space, units), units, np.nan)
+    held = applies(space, np.nan_to_num(units, nan=0.5))
+    return np.where(held, units, np.nan)
 
 
 def axes_of(space: SearchSpace, names: Sequence[str]) -> list[int]:
