@@ -30,8 +30,8 @@ from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
 
-DEGREE, PAIR_DEGREE = 6, 4
-"""Degrees of f: less than of finished trials, since few reach the full budget."""
+DEGREES = (6, 4)
+"""Degrees of f, in one hyperparameter and in a pair: few trials reach the full budget."""
 DEVIATION_DEGREE = 2
 """Highest degree of the g_j; with 3 the errors of total shares grow by half."""
 POWERS = (0.5, 1.0, 2.0)
@@ -145,7 +145,7 @@ def fit_curves(space: SearchSpace, curves: Curves) -> FittedCurves:
 
 
 def _design(space: SearchSpace, budgets: Array) -> _Design:
-    terms = Terms(space, DEGREE, PAIR_DEGREE)
+    terms = Terms(space, DEGREES)
     relative = budgets / budgets[0]
     fades = np.array([relative**-power - relative[-1] ** -power for power in POWERS])
     shifting = terms.orders <= DEVIATION_DEGREE

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytune_pipe.analysis.curve_model import Curves, FittedCurves, fit_curves
+from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.observations import Observations
-from raytune_pipe.analysis.resampling import folds
+from raytune_pipe.analysis.resampling import folds, r_squared
 from raytune_pipe.components.estimators import Boosting, Estimator, Expansion
 from raytune_pipe.components.surrogates import Refittable, Surrogate
 
@@ -28,10 +29,22 @@ has the better shares."""
 
 
 class HeldOut(NamedTuple):
-    """What surrogates predict of trials that they have not seen, ``[rows]``."""
+    """What surrogates predict of trials that they have not seen, ``[scores]`` each."""
 
     target: Array
     predicted: Array
+    row: NDArray[np.int64]
+    """The row of the observations that a score belongs to."""
+
+    def r_squared(self, weights: Array) -> float:
+        """The fraction of the variance explained, by weights of the observations' rows."""
+        return r_squared(self.target, self.predicted, weights[self.row])
+
+    def r2(self, weights: Sequence[Array]) -> Estimate:
+        """The same with its interval, from the weights of resamples."""
+        value = np.array([self.r_squared(np.ones_like(weights[0]))])
+        resampled = np.array([[self.r_squared(one)] for one in weights])
+        return estimates_of(value, resampled).clipped(-np.inf, 1.0).each()[0]
 
 
 class Fitter(Protocol):
@@ -87,7 +100,7 @@ class RowFitter:
         for test in folds(rows.clusters["trials"], rng):
             surrogate = self.estimator.fit(rows.space, rows.units[~test], rows.target[~test])
             predicted[test] = surrogate.predict(rows.units[test])
-        return HeldOut(rows.target, predicted)
+        return HeldOut(rows.target, predicted, np.arange(len(predicted)))
 
     @cached_property
     def _fitted(self) -> Refittable:
@@ -142,16 +155,19 @@ class CurveFitter:
         return float(np.array(told)[self.reached].sum())
 
     def held_out(self, rng: np.random.Generator) -> HeldOut:
-        """Scores at each trial's last rung, less the mean of those that ended there."""
-        reached, trials = self.reached, np.arange(len(self.curves.units))
-        target, predicted = self.curves.scores[trials, reached], np.empty(len(trials))
+        """Scores at all rungs, each less the mean of those that got there."""
+        scores, reported = self.curves.scores, ~np.isnan(self.curves.scores)
+        predicted = np.empty_like(scores)
         for test in folds(self.rows.clusters["trials"], rng):
-            model = fit_curves(self.rows.space, self.curves.of(trials[~test]))
-            for rung in np.unique(reached[test]):
-                ended = test & (reached == rung)
-                predicted[ended] = model.at(int(rung)).predict(self.curves.units[ended])
-        means = np.bincount(reached, target) / np.maximum(np.bincount(reached), 1)
-        return HeldOut(target - means[reached], predicted - means[reached])
+            model = fit_curves(self.rows.space, self.curves.of(np.flatnonzero(~test)))
+            for rung in range(scores.shape[1]):
+                predicted[test, rung] = model.at(rung).predict(self.curves.units[test])
+        means = np.nanmean(scores, axis=0)
+        return HeldOut(
+            target=(scores - means)[reported],
+            predicted=(predicted - means)[reported],
+            row=np.nonzero(reported)[0],
+        )
 
     def fit(self) -> Surrogate:
         """At the full budget."""
@@ -175,7 +191,7 @@ def choose(rows: Observations, rng: np.random.Generator) -> tuple[Fitter, HeldOu
     if len(rows.target) < LEAST_ROWS_FOR_TREES or len(rows.clusters) > 1:
         return expansion, held_out
     by_trees = trees.held_out(np.random.default_rng(seed))
-    gain = np.subtract(*held_out) ** 2 - np.subtract(*by_trees) ** 2
+    gain = (rows.target - held_out.predicted) ** 2 - (rows.target - by_trees.predicted) ** 2
     is_better = gain.mean() > BEYOND_CHANCE * gain.std() / np.sqrt(len(gain))
     return (trees, by_trees) if is_better else (expansion, held_out)
 

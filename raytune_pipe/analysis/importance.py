@@ -15,7 +15,7 @@ from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.fitting import CurveFitter, Fitter, HeldOut, RowFitter, choose
 from raytune_pipe.analysis.observations import Array, Observations, trial_observations
-from raytune_pipe.analysis.resampling import r_squared, resample_weights, seed_noise
+from raytune_pipe.analysis.resampling import resample_weights, seed_noise
 from raytune_pipe.analysis.segments import is_population, segment_observations
 from raytune_pipe.analysis.verdicts import Verdict, tiers_of, verdicts_of
 from raytune_pipe.components.estimators import Estimator
@@ -169,7 +169,7 @@ def rank(
         return Ranked(described, rows)
     fitter, held_out = _fitter(results, rows, estimator, rng)
     weights = [resample_weights(rows.clusters, rng) for _ in range(resamples)]
-    r2 = _r2(held_out, weights)
+    r2 = held_out.r2(weights)
     described = replace(
         described,
         method=(
@@ -228,13 +228,6 @@ def _stopping_notes(rows: Observations, fitter: Fitter) -> Iterator[str]:
     for status in CENSORED:
         if status in rows.status:
             yield f"{rows.status.count(status)} {status}: {how}."
-
-
-def _r2(held_out: HeldOut, weights: Sequence[Array]) -> Estimate:
-    target, predicted = held_out
-    value = r_squared(target, predicted, np.ones(len(target)))
-    resampled = np.array([[r_squared(target, predicted, one)] for one in weights])
-    return estimates_of(np.array([value]), resampled).clipped(-np.inf, 1.0).each()[0]
 
 
 def _too_weak(r2: Estimate) -> str | None:

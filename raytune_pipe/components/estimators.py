@@ -36,12 +36,15 @@ class Expansion(Component):
     """Highest degree in a single hyperparameter."""
     pair_degree: Annotated[Count, Field(ge=2)] = 6
     """Highest sum of the two degrees in a product of two hyperparameters."""
+    triple_degree: Annotated[Count, Field(ge=3)] = 4
+    """Highest sum of the three degrees in a product of three hyperparameters."""
 
     def fit(self, space: SearchSpace, units: Array, target: Array) -> Refittable:
         """Fit to rows of units ``[rows, axes]``, NaN where an axis does not apply."""
-        from raytune_pipe.components.estimators_expansion import Terms, fit_expansion
+        from raytune_pipe.components.estimators_expansion import fit_expansion
 
-        return fit_expansion(Terms(space, self.degree, self.pair_degree), units, target)
+        degrees = (self.degree, self.pair_degree, self.triple_degree)
+        return fit_expansion(space, degrees, units, target)
 
 
 class Boosting(Component):

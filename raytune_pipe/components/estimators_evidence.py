@@ -55,12 +55,12 @@ def maximize_evidence(
     The covariance of the columns is used where they are fewer than the rows, else that of the rows.
     """
     prior, noise = start.prior, start.noise
-    by_columns = _ByColumns.of(rows, target) if rows.shape[1] < len(rows) else None
+    by_columns: _ByColumns | None = None
     for iteration in range(iterations + 1):
         active = prior[group_of] > VANISHED
         groups = group_of[active]
         if by_columns is None and active.sum() < len(rows):
-            by_columns = _ByColumns.of(rows[:, active], target, active)
+            by_columns = _ByColumns.of(rows, target, active)
         variances = prior[groups]
         step = (
             _by_rows(rows[:, active], target, groups, variances, noise, len(prior))
@@ -102,17 +102,18 @@ class _ByColumns(NamedTuple):
     products: Array
     square: float
     rows: int
-    kept: NDArray[np.bool_] | None
-    """Which of all columns the moments are of; None is all."""
+    kept: NDArray[np.bool_]
+    """Which of all columns the moments are of."""
 
     @classmethod
-    def of(cls, rows: Array, target: Array, kept: NDArray[np.bool_] | None = None) -> "_ByColumns":
+    def of(cls, rows: Array, target: Array, kept: NDArray[np.bool_]) -> "_ByColumns":
+        rows = rows if kept.all() else rows[:, kept]
         return cls(rows.T @ rows, rows.T @ target, float(target @ target), len(rows), kept)
 
     def step(
         self, active: NDArray[np.bool_], groups: Groups, variances: Array, noise: float, count: int
     ) -> _Step:
-        inside = active if self.kept is None else active[self.kept]
+        inside = active[self.kept]
         gram, products = self.gram[np.ix_(inside, inside)], self.products[inside]
         precision = gram / noise
         precision[np.diag_indices_from(precision)] += 1 / variances

@@ -12,7 +12,7 @@ from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from scipy.linalg import helmert
 
-from raytune_pipe.components.estimators_evidence import Evidence, maximize_evidence
+from raytune_pipe.components.estimators_evidence import VANISHED, Evidence, maximize_evidence
 from raytune_pipe.components.surrogates import Shares, ancestors, applies
 from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform
 from raytune_pipe.search_space import SearchSpace
@@ -27,6 +27,8 @@ REVIVED = 0.03
 """Prior variance, all groups together, below which a refit does not start: without it the intervals
 of small shares miss them (first-order coverage 0.64 instead of 0.87 at a noise of half the
 effect)."""
+LEADING = 4
+"""Hyperparameters of which triples are made."""
 MOST_LEVELS = 1000
 """Whole numbers with more values than this are treated as continuous."""
 
@@ -87,45 +89,48 @@ def _whole_values(distribution: object) -> tuple[Array, Array] | None:
 
 
 class Terms:
-    """The basis of a space: one group of columns per hyperparameter and per pair.
+    """The basis of a space: one group of columns per hyperparameter, per pair and per triple.
 
     A hyperparameter that applies only under a condition has columns that are zero elsewhere and
     scaled to unit variance over the whole space; what its presence itself changes belongs to its
-    parent. It has no pair with a hyperparameter that its presence depends on.
+    parent. It is in no group with a hyperparameter that its presence depends on.
     """
 
-    def __init__(self, space: SearchSpace, degree: int, pair_degree: int):
-        self.axes = [axis_of(one.distribution, degree) for one in space]
-        self.pair_degree = pair_degree
+    def __init__(self, space: SearchSpace, degrees: Sequence[int], leading: Sequence[int] = ()):
+        """``degrees``: the highest in one hyperparameter, then highest sums in a pair, a triple.
+
+        Triples are made of the ``leading`` axes only, by index.
+        """
+        self.axes = [axis_of(one.distribution, degrees[0]) for one in space]
+        self.degrees = tuple(degrees)
         cases = _applicability(space)
-        self.together = cases.T @ cases / len(cases)
-        """[axes, axes]: the probability that two hyperparameters apply at once."""
         above = [ancestors(space, name) for name in space.names]
-        pairs = itertools.combinations(range(len(space)), 2)
-        self.groups = [
-            *((index,) for index in range(len(space))),
-            *(
-                (left, right)
-                for left, right in pairs
-                if self.together[left, right] > 0
-                and space.names[left] not in above[right]
-                and space.names[right] not in above[left]
-            ),
-        ]
+        self.groups: list[tuple[int, ...]] = []
         """The hyperparameters of each group, by index."""
-        self.orders = np.concatenate([self._orders(group) for group in self.groups])
+        self.scales: list[float] = []
+        """What the columns of each group are multiplied by."""
+        for group in _subsets(len(space), leading):
+            together = float(cases[:, group].all(axis=1).mean())
+            names = {space.names[index] for index in group}
+            if together > 0 and not any(names & above[index] for index in group):
+                self.groups.append(group)
+                self.scales.append(together**-0.5)
+        orders = [self._orders(group) for group in self.groups]
+        self.orders = np.concatenate(orders)
         """[columns]: the degree of each column, summed over its factors."""
-        self.group_of = np.repeat(
-            np.arange(len(self.groups)), [len(self._orders(group)) for group in self.groups]
-        )
+        self.group_of = np.repeat(np.arange(len(self.groups)), [len(each) for each in orders])
         """[columns]: the group that each column belongs to."""
 
+    def _sums(self, group: tuple[int, ...]) -> Array:
+        """Degrees of all products of the functions of some axes."""
+        sums = np.zeros(1)
+        for index in group:
+            sums = np.add.outer(sums, self.axes[index].orders).ravel()
+        return sums
+
     def _orders(self, group: tuple[int, ...]) -> Array:
-        if len(group) == 1:
-            return self.axes[group[0]].orders
-        left, right = (self.axes[index].orders for index in group)
-        sums = np.add.outer(left, right).ravel()
-        return sums[sums <= self.pair_degree]
+        sums = self._sums(group)
+        return sums[sums <= self.degrees[len(group) - 1]]
 
     def columns(self, units: Array, groups: Sequence[tuple[int, ...]] | None = None) -> Array:
         """Evaluate at units ``[rows, axes]`` (NaN: does not apply) -> ``[rows, columns]``.
@@ -137,19 +142,25 @@ class Terms:
             values = axis(np.nan_to_num(column, nan=0.5))
             values[np.isnan(column)] = 0.0
             single.append(values)
-        blocks = list(self._blocks(single, self.groups if groups is None else groups))
+        blocks = [
+            scale * self._products([single[index] for index in group], group)
+            for group, scale in zip(self.groups, self.scales, strict=True)
+            if groups is None or group in groups
+        ]
         return np.hstack(blocks) if blocks else np.zeros((len(units), 0))
 
-    def _blocks(self, single: list[Array], groups: Sequence[tuple[int, ...]]) -> Iterator[Array]:
-        for group in groups:
-            scale = 1 / np.sqrt(self.together[group[0], group[-1]])
-            if len(group) == 1:
-                yield scale * single[group[0]]
-                continue
-            left, right = group
-            products = single[left][:, :, None] * single[right][:, None, :]
-            sums = np.add.outer(self.axes[left].orders, self.axes[right].orders)
-            yield scale * products[:, sums <= self.pair_degree]
+    def _products(self, factors: list[Array], group: tuple[int, ...]) -> Array:
+        products = factors[0]
+        for factor in factors[1:]:
+            products = (products[:, :, None] * factor[:, None, :]).reshape(len(factor), -1)
+        return products[:, self._sums(group) <= self.degrees[len(group) - 1]]
+
+
+def _subsets(axes: int, leading: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Single axes, then pairs, then triples of the leading ones."""
+    yield from itertools.combinations(range(axes), 1)
+    yield from itertools.combinations(range(axes), 2)
+    yield from itertools.combinations(sorted(leading), 3)
 
 
 def _applicability(space: SearchSpace) -> Array:
@@ -183,15 +194,15 @@ class Expanded:
         """Sum the squared coefficients by group: Sobol indices in closed form."""
         groups = self.terms.groups
         variance = np.bincount(self.terms.group_of, self.coefficients**2, minlength=len(groups))
-        axes = len(self.terms.axes)
-        first, pairs = np.zeros(axes), np.zeros((axes, axes))
-        whole = float(variance.sum())
+        whole, axes = float(variance.sum()), len(self.terms.axes)
+        first, total, pairs = np.zeros(axes), np.zeros(axes), np.zeros((axes, axes))
         for group, part in zip(groups, variance / (whole or 1.0), strict=True):
+            total[list(group)] += part
             if len(group) == 1:
                 first[group[0]] = part
-            else:
+            elif len(group) == 2:
                 pairs[group] = pairs[group[::-1]] = part
-        return Shares(first, first + pairs.sum(axis=0), pairs, whole)
+        return Shares(first, total, pairs, whole)
 
     def expected(self, axes: tuple[int, ...], units: Array) -> Array:
         """Sum the functions of these axes alone: all others have mean zero."""
@@ -232,41 +243,80 @@ class FittedExpansion:
         It starts from this prior, in which groups that had vanished get back a little of the
         variance: other rows may show them.
         """
-        terms = self.function.terms
-        sizes = np.bincount(terms.group_of, terms.orders**-2.0)
+        sizes = _sizes(self.function.terms)
         lifted = np.maximum(self.evidence.prior, REVIVED / (len(sizes) * sizes))
         start = replace(self, evidence=self.evidence._replace(prior=lifted))
         return _fitted(start, weights, WARM_ITERATIONS)
 
 
-def fit_expansion(terms: Terms, units: Array, target: Array) -> FittedExpansion:
-    """Fit the coefficients; a priori half of the variance is noise, the rest split evenly."""
-    shape = terms.orders**-2.0
-    sizes = np.bincount(terms.group_of, shape)
-    nothing = np.zeros(len(shape))
+def fit_expansion(
+    space: SearchSpace, degrees: Sequence[int], units: Array, target: Array
+) -> FittedExpansion:
+    """Fit single hyperparameters and pairs, then also triples of those that turn out to lead.
+
+    A priori half of the variance is noise, the rest split evenly.
+    """
+    pairs = Terms(space, degrees)
+    sizes = _sizes(pairs)
     start = FittedExpansion(
-        function=Expanded(terms, 0.0, nothing),
-        columns=terms.columns(units),
+        function=Expanded(pairs, 0.0, np.zeros(len(pairs.orders))),
+        columns=pairs.columns(units),
         target=target,
-        evidence=Evidence(0.5 / (len(sizes) * sizes), 0.5, nothing),
+        evidence=Evidence(0.5 / (len(sizes) * sizes), 0.5, np.zeros(len(pairs.orders))),
     )
-    return _fitted(start, np.ones(len(target)), COLD_ITERATIONS)
+    alike = np.ones(len(target))
+    fitted = _fitted(start, alike, COLD_ITERATIONS)
+    leading = np.argsort(-fitted.shares().total)[:LEADING].tolist()
+    return fitted if len(leading) < 3 else _with_triples(fitted, space, degrees, leading, units)
+
+
+def _with_triples(
+    fitted: FittedExpansion,
+    space: SearchSpace,
+    degrees: Sequence[int],
+    leading: Sequence[int],
+    units: Array,
+) -> FittedExpansion:
+    terms = Terms(space, degrees, leading)
+    known = fitted.evidence.prior
+    sizes = _sizes(terms)
+    start = replace(
+        fitted,
+        function=Expanded(terms, 0.0, np.zeros(len(terms.orders))),
+        columns=np.hstack([fitted.columns, terms.columns(units, terms.groups[len(known) :])]),
+        evidence=Evidence(
+            np.append(known, REVIVED / sizes[len(known) :]),
+            fitted.evidence.noise,
+            np.zeros(len(terms.orders)),
+        ),
+    )
+    return _fitted(start, np.ones(len(fitted.target)), WARM_ITERATIONS)
+
+
+def _sizes(terms: Terms) -> Array:
+    """Variance of each group's columns at a prior variance of 1, ``[groups]``."""
+    return np.bincount(terms.group_of, terms.orders**-2.0).astype(float)
 
 
 def _fitted(start: FittedExpansion, weights: Array, iterations: int) -> FittedExpansion:
     terms, kept = start.function.terms, weights > 0
-    columns, target, weights = start.columns[kept], start.target[kept], weights[kept]
+    active = start.evidence.prior[terms.group_of] > VANISHED
+    target, weights = start.target[kept], weights[kept]
     mean = float(np.average(target, weights=weights))
     deviation = float(np.sqrt(np.average((target - mean) ** 2, weights=weights)))
     if deviation == 0:
-        return replace(start, function=Expanded(terms, mean, np.zeros(columns.shape[1])))
+        return replace(start, function=Expanded(terms, mean, np.zeros(len(active))))
     # A prior variance falls with the square of the degree: smooth functions first.
-    smooth = 1 / terms.orders
-    centers = np.average(columns, axis=0, weights=weights)
+    smooth = 1 / terms.orders[active]
+    rows = start.columns[np.ix_(kept, active)]
+    centers = weights @ rows / weights.sum()
+    rows -= centers
+    rows *= smooth
     roots = np.sqrt(weights)
-    rows = roots[:, None] * (columns - centers) * smooth
+    rows *= roots[:, None]
     scaled = roots * (target - mean) / deviation
-    evidence = maximize_evidence(rows, scaled, terms.group_of, start.evidence, iterations)
-    coefficients = deviation * smooth * evidence.coefficients
-    intercept = mean - float(centers @ coefficients)
+    evidence = maximize_evidence(rows, scaled, terms.group_of[active], start.evidence, iterations)
+    coefficients = np.zeros(len(active))
+    coefficients[active] = deviation * smooth * evidence.coefficients
+    intercept = mean - float(centers @ coefficients[active])
     return replace(start, function=Expanded(terms, intercept, coefficients), evidence=evidence)

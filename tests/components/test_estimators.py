@@ -99,7 +99,7 @@ def test_expansion_finds_the_analytic_shares(
 
 
 def test_expansion_basis_is_orthonormal_over_the_space() -> None:
-    terms = Terms(MIXED, degree=3, pair_degree=3)
+    terms = Terms(MIXED, (3, 3, 3))
     columns = terms.columns(draw(MIXED, 20_000, np.random.default_rng(0)))
     gram = columns.T @ columns / len(columns)
     assert np.abs(columns.mean(axis=0)).max() < 0.05
@@ -107,7 +107,7 @@ def test_expansion_basis_is_orthonormal_over_the_space() -> None:
 
 
 def test_expansion_has_no_pair_that_never_applies_or_belongs_to_the_parent() -> None:
-    groups = Terms(MIXED, degree=3, pair_degree=3).groups
+    groups = Terms(MIXED, (3, 3, 3)).groups
     kind, momentum, beta = (
         MIXED.names.index(f"optimizer.{name}") for name in ("kind", "momentum", "beta")
     )
