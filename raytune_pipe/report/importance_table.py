@@ -10,12 +10,11 @@ from rich.text import Text
 
 from raytune_pipe.analysis.estimates import Estimate
 from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
+from raytune_pipe.analysis.verdicts import Verdict
 
 BAR_WIDTH = 16
 """Characters of a bar that stands for a share of 1."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-RESOLVED = 0.95
-"""Orders less probable than this are called not resolved."""
 
 
 def importance_table(importance: Importance) -> RenderableType:
@@ -24,7 +23,7 @@ def importance_table(importance: Importance) -> RenderableType:
     if importance.refused:
         parts.append(Text(f"No ranking: {importance.refused}.", style="bold yellow"))
     else:
-        parts += [_ranking(importance), *map(Text, _verdicts(importance))]
+        parts += [_ranking(importance), *map(Text, _sentences(importance))]
     parts += [Text(f"Note: {note}", style="dim") for note in importance.notes]
     return Group(*parts)
 
@@ -33,9 +32,16 @@ def _header(importance: Importance) -> Text:
     count = f"{importance.trials} usable trials"
     if importance.rows != importance.trials:
         count += f", {importance.rows} segments"
-    r2 = f"; cross-validated R2 {_estimate(importance.r2)}" if importance.r2 else ""
+    effective = importance.effective_trials
+    if effective is not None and round(effective) < importance.trials:
+        count += f", worth about {effective:.0f} finished ones"
     text = Text(f"Importance for {importance.objective}\n", style="bold")
-    return text.append(f"{count}{r2}\n{importance.method}", style="not bold")
+    text.append(count, style="not bold")
+    if importance.r2:
+        text.append(f"; cross-validated R2 {_estimate(importance.r2)}", style="not bold")
+    if importance.seed_noise:
+        text.append(f"; seed noise {_estimate(importance.seed_noise)}", style="not bold")
+    return text.append(f"\n{importance.method}", style="not bold")
 
 
 def _ranking(importance: Importance) -> Table:
@@ -45,18 +51,20 @@ def _ranking(importance: Importance) -> Table:
     table.add_column("90 %", no_wrap=True)
     table.add_column("alone", no_wrap=True, justify="right")
     table.add_column("90 %", no_wrap=True)
-    for one in importance.ranking:
-        table.add_row(*_row(one))
-    if importance.context:
+    ranked = {one.name: one for one in importance.ranking}
+    for tier in importance.tiers:
+        for name in tier:
+            table.add_row(*_row(ranked[name], importance.floor))
         table.add_section()
     for one in importance.context:
-        table.add_row(*_row(one), style="dim")
+        table.add_row(*_row(one, importance.floor), style="dim")
     return table
 
 
-def _row(one: HyperparameterImportance) -> tuple[str, str, str, str, str]:
-    total = f"{one.total.value:.2f} {_bar(one.total.value)}"
-    return one.name, total, _range(one.total), f"{one.first.value:.2f}", _range(one.first)
+def _row(one: HyperparameterImportance, floor: float) -> tuple[str, str, str, str, str]:
+    total = one.total.value
+    shown = f"{total:.2f} {_bar(total)}" if total > floor else "nothing seen"
+    return one.name, shown, _range(one.total), f"{one.first.value:.2f}", _range(one.first)
 
 
 def _bar(share: float) -> str:
@@ -72,15 +80,16 @@ def _estimate(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
 
 
-def _verdicts(importance: Importance) -> Iterator[str]:
-    """Sentences: learning rate against batch size first, then neighbours, then the top pair."""
+def _sentences(importance: Importance) -> Iterator[str]:
+    """The tiers; learning rate against batch size, then neighbours; the top pair."""
+    if len(importance.tiers) > 1:
+        yield "Lines part what the trials can tell apart (P at least 0.95)."
     names = [one.name for one in importance.ranking]
+    verdicts = {frozenset((one.higher, one.lower)): one for one in importance.verdicts}
     headline = _headline(names)
-    if headline:
-        yield _order(importance, *headline)
-    for left, right in itertools.pairwise(names[:3]):
-        if {left, right} != set(headline or ()):
-            yield _order(importance, left, right)
+    wanted = [headline] if headline else []
+    wanted += [pair for pair in itertools.pairwise(names[:3]) if set(pair) != set(headline or ())]
+    yield from (_verdict(verdicts[frozenset(pair)]) for pair in wanted)
     for pair in importance.pairs[:1]:
         yield f"strongest interaction: {' with '.join(pair.names)}, {_estimate(pair.share)}"
 
@@ -91,11 +100,12 @@ def _headline(names: list[str]) -> tuple[str, str] | None:
     return (found["lr"], found["batch_size"]) if {"lr", "batch_size"} <= found.keys() else None
 
 
-def _order(importance: Importance, left: str, right: str) -> str:
-    probability = importance.above[left][right]
-    if probability < 0.5:
-        left, right, probability = right, left, 1 - probability
-    shown = f"{probability:.2f}" if probability < 0.995 else "> 0.99"
-    equals = "" if shown.startswith(">") else "= "
-    doubt = "" if probability >= RESOLVED else " (not resolved)"
-    return f"{left} over {right}: P {equals}{shown}{doubt}"
+def _verdict(verdict: Verdict) -> str:
+    """``a > b (P = 0.97)``, or that it is not resolved and what would resolve it."""
+    probability = verdict.probability
+    shown = f"P = {probability:.2f}" if probability < 0.995 else "P > 0.99"
+    if verdict.is_resolved:
+        return f"{verdict.higher} > {verdict.lower} ({shown})"
+    more = verdict.more_trials
+    advice = f"about {more} more trials would tell" if more else "too close for more trials to tell"
+    return f"{verdict.higher} or {verdict.lower}: not resolved ({shown}); {advice}"

@@ -125,7 +125,13 @@ def test_mapping_is_plain_json() -> None:
     mapping = json.loads(json.dumps(importance.to_mapping(), allow_nan=False))
     assert mapping["ranking"][0]["total"].keys() == {"value", "low", "high"}
     assert mapping["refused"] is None
-    assert mapping["above"]["optimizer.lr"]["batch_size"] >= 0.5
+    assert mapping["verdicts"][0].keys() == {
+        "higher",
+        "lower",
+        "probability",
+        "more_trials",
+        "is_resolved",
+    }
 
 
 def test_another_estimator_agrees() -> None:

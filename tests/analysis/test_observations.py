@@ -63,11 +63,11 @@ def test_every_status_is_counted_as_it_should() -> None:
     rows = trial_observations(run([*statuses, "running", "interrupted"], [*scores, 0.1, 0.1]))
     assert rows.target.tolist() == [1.0, 3.0, 2.0, 3.0, 3.0, 3.0]
     assert rows.trials == 6
-    assert len(rows.notes) == 5
+    assert len(rows.notes) == 3
     assert rows.notes[0].startswith("1 diverged, 1 failed: counted as the worst")
     assert rows.notes[1].startswith("1 out_of_memory: infeasible on this hardware")
-    assert rows.notes[2].startswith("1 stopped early: counted with their last score")
-    assert rows.notes[4] == "2 unfinished: left out."
+    assert rows.notes[2] == "2 unfinished: left out."
+    assert rows.status == tuple(statuses)
 
 
 def test_a_completed_trial_without_a_finite_score_counts_as_the_worst() -> None:

@@ -11,6 +11,7 @@ from raytune_pipe.analysis.importance import (
     Importance,
     PairImportance,
 )
+from raytune_pipe.analysis.verdicts import Verdict
 from raytune_pipe.report.importance_table import importance_table
 
 
@@ -28,11 +29,14 @@ RANKED = Importance(
     refused=None,
     ranking=(one("optimizer.lr", 0.9), one("batch_size", 0.25), one("model.dropout", 0.0)),
     pairs=(PairImportance(("optimizer.lr", "batch_size"), Estimate(0.2, 0.1, 0.3)),),
-    above={
-        "optimizer.lr": {"batch_size": 0.97, "model.dropout": 1.0},
-        "batch_size": {"optimizer.lr": 0.03, "model.dropout": 0.9},
-        "model.dropout": {"optimizer.lr": 0.0, "batch_size": 0.1},
-    },
+    floor=0.01,
+    effective_trials=60.0,
+    tiers=(("optimizer.lr",), ("batch_size", "model.dropout")),
+    verdicts=(
+        Verdict("optimizer.lr", "batch_size", 0.97, 0),
+        Verdict("optimizer.lr", "model.dropout", 1.0, 0),
+        Verdict("batch_size", "model.dropout", 0.9, 40),
+    ),
     notes=("2 diverged: counted as the worst score seen.",),
 )
 
@@ -56,22 +60,45 @@ def test_table_fits_eighty_columns_without_color() -> None:
     assert "Note: 2 diverged" in text
 
 
-def test_verdicts_say_the_probability_and_whether_it_resolves() -> None:
+def test_verdicts_say_what_is_known_or_what_would_tell() -> None:
     text = shown(RANKED)
-    assert "optimizer.lr over batch_size: P = 0.97\n" in text
-    assert "batch_size over model.dropout: P = 0.90 (not resolved)" in text
+    assert "optimizer.lr > batch_size (P = 0.97)\n" in text
+    assert "batch_size or model.dropout: not resolved (P = 0.90); about 40 more trials" in text
     assert "strongest interaction: optimizer.lr with batch_size, 0.20 (0.10 to 0.30)" in text
 
 
+def test_what_no_number_of_trials_would_tell_is_said() -> None:
+    verdict = Verdict("batch_size", "model.dropout", 0.51, None)
+    text = shown(dataclasses.replace(RANKED, verdicts=(*RANKED.verdicts[:2], verdict)))
+    assert "not resolved (P = 0.51); too close for more trials" in " ".join(text.split())
+
+
 def test_headline_names_the_stronger_one_first() -> None:
-    ranking = (one("batch_size", 0.9), one("optimizer.lr", 0.2))
-    above = {"optimizer.lr": {"batch_size": 0.001}, "batch_size": {"optimizer.lr": 0.999}}
-    text = shown(dataclasses.replace(RANKED, ranking=ranking, above=above))
-    assert "batch_size over optimizer.lr: P > 0.99\n" in text
+    text = shown(
+        dataclasses.replace(
+            RANKED,
+            ranking=(one("batch_size", 0.9), one("optimizer.lr", 0.2)),
+            tiers=(("batch_size",), ("optimizer.lr",)),
+            verdicts=(Verdict("batch_size", "optimizer.lr", 0.999, 0),),
+        )
+    )
+    assert "batch_size > optimizer.lr (P > 0.99)\n" in text
+
+
+def test_what_comes_of_nothing_has_no_share() -> None:
+    lines = [line for line in shown(RANKED).splitlines() if "model.dropout" in line]
+    assert "nothing seen" in lines[0]
+    assert "nothing seen" not in shown(dataclasses.replace(RANKED, floor=-1.0))
+
+
+def test_trials_worth_less_than_finished_ones_say_so() -> None:
+    text = shown(dataclasses.replace(RANKED, effective_trials=23.4))
+    assert "60 usable trials, worth about 23 finished ones" in text
+    assert "worth about" not in shown(RANKED)
 
 
 def test_a_refusal_shows_its_reason_and_no_share() -> None:
-    refused = dataclasses.replace(RANKED, refused="too little", ranking=(), pairs=(), above={})
+    refused = dataclasses.replace(RANKED, refused="too little", ranking=(), pairs=(), verdicts=())
     text = shown(refused)
     assert "No ranking: too little." in text
     assert "total share" not in text
@@ -85,6 +112,6 @@ def test_segments_and_context_are_told_apart() -> None:
 
 def test_long_names_are_folded_not_cut() -> None:
     name = "regularizers.some_very_long_kind.an_even_longer_hyperparameter_name"
-    text = shown(dataclasses.replace(RANKED, ranking=(one(name, 0.5),), above={name: {}}))
+    text = shown(dataclasses.replace(RANKED, ranking=(one(name, 0.5),), tiers=((name,),)))
     assert max(map(len, text.splitlines())) <= 80
     assert "0.50" in text
