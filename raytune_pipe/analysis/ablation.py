@@ -59,13 +59,14 @@ class _Way(NamedTuple):
 
 
 def ablation(fits: Fits, trial: Mapping[str, Any], best: Values, to_metric: ToMetric) -> Ablation:
-    """Go greedily: each step changes what the surrogate expects to gain most by (Fawcett and Hoos
-    2016, doi:10.1007/s10732-014-9275-9).
+    """Go greedily: each step changes what the surrogate expects to gain most by.
 
+    An ablation path on a model (Fawcett and Hoos 2016, doi:10.1007/s10732-014-9275-9).
     ``trial`` is the experiment's own, nested; ``best`` the best trial's values. The intervals are
     those of the same way in all refits. Early steps are chosen because they look good, so their
-    gains are a little too high and those of the last too low; the whole is free of that. What
-    comes to apply by a step, or no longer applies, goes with it.
+    gains are a little too high and those of the last too low; the whole does not depend on the
+    order, but holds some of the luck that made the best trial the best. What comes to apply by a
+    step, or no longer applies, goes with it.
     """
     notes: list[str] = []
     default = _default(fits.space, trial, best, notes.append)
