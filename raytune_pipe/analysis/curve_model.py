@@ -66,7 +66,7 @@ class Variances(NamedTuple):
     noise: float
 
 
-class _Design(NamedTuple):
+class Design(NamedTuple):
     """Columns of f and of every g_j at each rung."""
 
     terms: Terms
@@ -116,7 +116,7 @@ class _White(NamedTuple):
 class FittedCurves:
     """A fitted model, of all trials or of some."""
 
-    space: SearchSpace
+    design: Design
     curves: Curves
     variances: Variances
     coefficients: Array
@@ -124,7 +124,7 @@ class FittedCurves:
 
     def at(self, rung: int = -1) -> Expanded:
         """The expected score at a rung, by default at the full budget, over the space."""
-        design = _design(self.space, self.curves.budgets)
+        design = self.design
         mean, deviation = _scale(self.curves)
         size = len(design.shifting)
         coefficients = self.coefficients[: 1 + size].copy()
@@ -136,15 +136,15 @@ class FittedCurves:
 
     def refit(self, trials: NDArray[np.int64]) -> FittedCurves:
         """Fit again to some of the trials; see `FittedExpansion.refit`."""
-        return _fitted(self.space, self.curves.of(trials), WARM_ITERATIONS, self.variances)
+        return _fitted(self.design, self.curves.of(trials), WARM_ITERATIONS, self.variances)
 
 
 def fit_curves(space: SearchSpace, curves: Curves) -> FittedCurves:
     """Fit the model to trials that ended at any rung."""
-    return _fitted(space, curves, COLD_ITERATIONS, None)
+    return _fitted(_design(space, curves.budgets), curves, COLD_ITERATIONS, None)
 
 
-def _design(space: SearchSpace, budgets: Array) -> _Design:
+def _design(space: SearchSpace, budgets: Array) -> Design:
     terms = Terms(space, DEGREES)
     relative = budgets / budgets[0]
     fades = np.array([relative**-power - relative[-1] ** -power for power in POWERS])
@@ -153,7 +153,7 @@ def _design(space: SearchSpace, budgets: Array) -> _Design:
     full = np.append(groups, terms.group_of)
     shifts = np.append(groups, terms.group_of[shifting])
     numbers = [full, *(shifts + (groups + 1) * (j + 1) for j in range(len(POWERS)))]
-    return _Design(
+    return Design(
         terms=terms,
         fades=np.vstack([np.ones(len(budgets)), fades / fades[:, :1]]),
         shifting=shifting,
@@ -166,9 +166,8 @@ def _scale(curves: Curves) -> tuple[float, float]:
 
 
 def _fitted(
-    space: SearchSpace, curves: Curves, iterations: int, start: Variances | None
+    design: Design, curves: Curves, iterations: int, start: Variances | None
 ) -> FittedCurves:
-    design = _design(space, curves.budgets)
     blocks = list(_blocks(design, curves))
     sizes = _sizes(design, blocks)
     variances = _even(sizes, len(design.fades)) if start is None else _revived(start, sizes)
@@ -179,10 +178,10 @@ def _fitted(
     mean, _ = _posterior(whites, variances.prior[design.group_of[active]])
     coefficients = np.zeros(len(active))
     coefficients[active] = mean
-    return FittedCurves(space, curves, variances, coefficients)
+    return FittedCurves(design, curves, variances, coefficients)
 
 
-def _blocks(design: _Design, curves: Curves) -> Iterator[_Block]:
+def _blocks(design: Design, curves: Curves) -> Iterator[_Block]:
     mean, deviation = _scale(curves)
     reached = (~np.isnan(curves.scores)).sum(axis=1)
     for rungs in np.unique(reached):
@@ -191,7 +190,7 @@ def _blocks(design: _Design, curves: Curves) -> Iterator[_Block]:
         yield _Block(design.rows(curves.units[trials], int(rungs)), scores)
 
 
-def _sizes(design: _Design, blocks: list[_Block]) -> Array:
+def _sizes(design: Design, blocks: list[_Block]) -> Array:
     """Mean over all reports of the sum of squares of each group's columns, ``[groups]``."""
     reports = sum(block.scores.size for block in blocks)
     squares = sum(np.einsum("ikp,ikp->p", block.rows, block.rows) for block in blocks)
@@ -209,7 +208,7 @@ def _revived(start: Variances, sizes: Array) -> Variances:
 
 
 def _whitened(
-    design: _Design, block: _Block, variances: Variances, active: NDArray[np.bool_]
+    design: Design, block: _Block, variances: Variances, active: NDArray[np.bool_]
 ) -> _White:
     rungs = block.scores.shape[1]
     fades = design.fades[:, :rungs]
@@ -236,7 +235,7 @@ def _posterior(whites: list[_White], prior: Array) -> tuple[Array, Array]:
     return root.T @ (root @ products), root
 
 
-def _improved(design: _Design, blocks: list[_Block], variances: Variances) -> Variances:
+def _improved(design: Design, blocks: list[_Block], variances: Variances) -> Variances:
     """One step up the evidence, as in `maximize_evidence`, for all three kinds of variance."""
     active = variances.prior[design.group_of] > VANISHED
     groups = design.group_of[active]

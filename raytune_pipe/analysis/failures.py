@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from raytune_pipe.analysis.effects import each_fit
 from raytune_pipe.analysis.estimates import Estimate, Estimates, estimates_of
 from raytune_pipe.analysis.fits import Fits
-from raytune_pipe.analysis.fitting import RowFitter, choose
+from raytune_pipe.analysis.fitting import choose
 from raytune_pipe.analysis.grids import ValueRange, grid_of
 from raytune_pipe.analysis.observations import BROKEN, Observations
 from raytune_pipe.analysis.plain_values import plain
@@ -110,16 +110,12 @@ def _of_cause(
         reason = f"at least {LEAST} {kind} trials are needed, but got {count}"
         return replace(described, refused=reason)
     of_breaking = replace(rows, target=indicator)
-    if estimator:
-        fitter = RowFitter(of_breaking, estimator)
-        held_out = fitter.held_out(rng)
-    else:
-        fitter, held_out = choose(of_breaking, rng)
+    fitter, held_out = choose(of_breaking, rng, estimator)
     weights = [resample_weights(rows.clusters, rng) for _ in range(resamples)]
     described = replace(described, r2=held_out.r2(weights))
     if described.r2 and (described.r2.value <= LEAST_R2 or described.r2.low <= 0):
         return replace(described, refused="the hyperparameters do not predict it: it may be chance")
-    fits = Fits(rows.space, fitter.fit(), tuple(fitter.refit(one) for one in weights))
+    fits = fitter.fits(weights)
     return _named(described, fits)
 
 

@@ -20,6 +20,8 @@ class Fits:
     space: SearchSpace
     surrogate: Surrogate
     refits: tuple[Surrogate, ...]
+    at_budgets: "tuple[tuple[float, Fits], ...]" = ()
+    """The same at lower budgets, in epochs, and at the full one; of early-stopped runs only."""
 
     def estimates(self, functional: Callable[[Surrogate], Array]) -> Estimates:
         """Anything that can be read from a surrogate, with its intervals over the resamples."""

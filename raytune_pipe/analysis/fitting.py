@@ -5,7 +5,7 @@ Two kinds of rows, one interface: `RowFitter` for trials that ran to their end a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from raytune_pipe.analysis.curve_model import Curves, FittedCurves, fit_curves
 from raytune_pipe.analysis.estimates import Estimate, estimates_of
+from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.observations import Observations
 from raytune_pipe.analysis.resampling import folds, r_squared
 from raytune_pipe.components.estimators import Boosting, Estimator, Expansion
-from raytune_pipe.components.surrogates import Refittable, Surrogate
+from raytune_pipe.components.surrogates import Surrogate
 
 Array = NDArray[np.float64]
 
@@ -64,12 +65,8 @@ class Fitter(Protocol):
         """The target and its prediction by surrogates that have not seen the trial."""
         ...
 
-    def fit(self) -> Surrogate:
-        """To all rows."""
-        ...
-
-    def refit(self, weights: Array) -> Surrogate:
-        """To rows weighted by a resample."""
+    def fits(self, weights: Sequence[Array]) -> Fits:
+        """To all rows, and to rows weighted by each resample."""
         ...
 
     def shuffled(self, rng: np.random.Generator) -> Surrogate:
@@ -102,17 +99,10 @@ class RowFitter:
             predicted[test] = surrogate.predict(rows.units[test])
         return HeldOut(rows.target, predicted, np.arange(len(predicted)))
 
-    @cached_property
-    def _fitted(self) -> Refittable:
-        return self.estimator.fit(self.rows.space, self.rows.units, self.rows.target)
-
-    def fit(self) -> Surrogate:
-        """To all rows."""
-        return self._fitted
-
-    def refit(self, weights: Array) -> Surrogate:
-        """To weighted rows."""
-        return self._fitted.refit(weights)
+    def fits(self, weights: Sequence[Array]) -> Fits:
+        """To all rows, and to weighted ones."""
+        fitted = self.estimator.fit(self.rows.space, self.rows.units, self.rows.target)
+        return Fits(self.rows.space, fitted, tuple(fitted.refit(one) for one in weights))
 
     def shuffled(self, rng: np.random.Generator) -> Surrogate:
         """To a permuted target."""
@@ -169,13 +159,15 @@ class CurveFitter:
             row=np.nonzero(reported)[0],
         )
 
-    def fit(self) -> Surrogate:
-        """At the full budget."""
-        return self.model.at()
-
-    def refit(self, weights: Array) -> Surrogate:
-        """To the trials of any weight, at the full budget."""
-        return self.model.refit(np.flatnonzero(weights)).at()
+    def fits(self, weights: Sequence[Array]) -> Fits:
+        """At the full budget, and at each rung, to all trials and to those of any weight."""
+        refits = [self.model.refit(np.flatnonzero(one)) for one in weights]
+        space, budgets = self.rows.space, self.curves.budgets.tolist()
+        at_budgets = [
+            (budget, Fits(space, self.model.at(rung), tuple(one.at(rung) for one in refits)))
+            for rung, budget in enumerate(budgets)
+        ]
+        return replace(at_budgets[-1][1], at_budgets=tuple(at_budgets))
 
     def shuffled(self, rng: np.random.Generator) -> Surrogate:
         """To curves dealt out anew."""
@@ -184,8 +176,16 @@ class CurveFitter:
         return fit_curves(self.rows.space, shuffled).at()
 
 
-def choose(rows: Observations, rng: np.random.Generator) -> tuple[Fitter, HeldOut]:
-    """The expansion, or trees where they predict held-out trials better beyond chance."""
+def choose(
+    rows: Observations, rng: np.random.Generator, estimator: Estimator | None = None
+) -> tuple[Fitter, HeldOut]:
+    """The expansion, or trees where they predict held-out trials better beyond chance.
+
+    Where an ``estimator`` is given, there is nothing to choose.
+    """
+    if estimator:
+        fitter = RowFitter(rows, estimator)
+        return fitter, fitter.held_out(rng)
     expansion, trees = RowFitter(rows, Expansion()), RowFitter(rows, Boosting())
     held_out = expansion.held_out(np.random.default_rng(seed := int(rng.integers(2**32))))
     if len(rows.target) < LEAST_ROWS_FOR_TREES or len(rows.clusters) > 1:

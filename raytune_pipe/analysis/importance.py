@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from raytune_pipe.analysis.early_stopping import CENSORED, stopped_curves
 from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
-from raytune_pipe.analysis.fitting import CurveFitter, Fitter, HeldOut, RowFitter, choose
+from raytune_pipe.analysis.fitting import CurveFitter, Fitter, HeldOut, choose
 from raytune_pipe.analysis.observations import Array, Observations, trial_observations
 from raytune_pipe.analysis.resampling import resample_weights, seed_noise
 from raytune_pipe.analysis.segments import is_population, segment_observations
@@ -121,6 +121,8 @@ class Ranked:
     rows: Observations
     fitter: Fitter | None = None
     """None where nothing was fitted."""
+    held_out: HeldOut | None = None
+    """None likewise."""
     fits: Fits | None = None
     """None where nothing was ranked."""
 
@@ -183,12 +185,12 @@ def rank(
         notes=_with_doubt((*rows.notes, *_stopping_notes(rows, fitter)), r2),
     )
     if described.refused:
-        return Ranked(described, rows, fitter)
-    fits = Fits(rows.space, fitter.fit(), tuple(fitter.refit(one) for one in weights))
+        return Ranked(described, rows, fitter, held_out)
+    fits = fitter.fits(weights)
     floor = _floor(fitter, fits.surrogate.shares(), r2, rng)
     effective = fitter.effective_trials
     described = replace(described, floor=floor, effective_trials=effective)
-    return Ranked(_ranked(described, rows, fits), rows, fitter, fits)
+    return Ranked(_ranked(described, rows, fits), rows, fitter, held_out, fits)
 
 
 def _too_little(rows: Observations) -> str | None:
@@ -207,13 +209,10 @@ def _too_little(rows: Observations) -> str | None:
 def _fitter(
     results: Results, rows: Observations, estimator: Estimator | None, rng: np.random.Generator
 ) -> tuple[Fitter, HeldOut]:
-    fitter: Fitter
-    if estimator:
-        fitter = RowFitter(rows, estimator)
-        return fitter, fitter.held_out(rng)
-    curves = None if is_population(results) else stopped_curves(results, rows)
+    is_plain = estimator is not None or is_population(results)
+    curves = None if is_plain else stopped_curves(results, rows)
     if curves is None:
-        return choose(rows, rng)
+        return choose(rows, rng, estimator)
     fitter = CurveFitter(rows, curves)
     return fitter, fitter.held_out(rng)
 

@@ -1,5 +1,7 @@
 """The model of learning curves on curves whose ends are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -60,12 +62,7 @@ def test_a_refit_sees_only_its_trials(fitted: FittedCurves) -> None:
     half = rng.permutation(200)[:100]
     scores = fitted.curves.scores.copy()
     scores[np.setdiff1d(np.arange(200), half)] = 1e6
-    spoiled = FittedCurves(
-        SPACE,
-        Curves(fitted.curves.units, BUDGETS, scores),
-        fitted.variances,
-        fitted.coefficients,
-    )
+    spoiled = replace(fitted, curves=Curves(fitted.curves.units, BUDGETS, scores))
     total = spoiled.refit(half).at().shares().total
     assert (total == fitted.refit(half).at().shares().total).all()
     assert total.argmax() == 1
