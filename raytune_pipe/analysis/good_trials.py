@@ -22,12 +22,14 @@ Array = NDArray[np.float64]
 
 BEST = 0.25
 """The part of the space that counts as good."""
-SAMPLE = 512
+SAMPLE = 1024
 """Configurations that the good ones are taken from."""
-STARTS = 64
+STARTS = 128
 """Good configurations that are moved from, at most."""
 POINTS = 16
 """Values that each hyperparameter is moved to."""
+GOLDEN = 0.6180339887498949
+"""Its multiples, less their whole part, fill the unit interval evenly."""
 LEAST_TRIALS = 10
 """Trials in the good region, below which nothing is said of it."""
 BY_CHANCE = 0.05
@@ -65,14 +67,16 @@ def good_trials(fits: Fits, rows: Observations, held_out: HeldOut) -> GoodTrials
     region. Where held-out predictions do not tell the better trials of the region from the worse,
     the surrogate's wiggles there are no evidence, and nothing is said.
     """
-    threshold = _threshold(fits.surrogate, masked(fits.space, spread_units(fits.space, SAMPLE)))
+    sample = spread_units(fits.space, SAMPLE)
+    expected = fits.surrogate.predict(masked(fits.space, sample))
+    threshold = np.quantile(expected, BEST)
     inside = fits.surrogate.predict(rows.units) <= threshold
     trials = len(np.unique(rows.clusters["trials"][inside]))
     reason = _refused(trials, inside, held_out)
     if reason:
         return GoodTrials(BEST, trials, reason, {}, ())
     axes = [fits.space.names.index(name) for name in rows.hyperparameters]
-    shares = np.array(each_fit(fits, lambda one: _shares(one, fits.space)))[:, axes]
+    shares = np.array(each_fit(fits, lambda one: _shares(one, fits.space, sample)))[:, axes]
     order = np.argsort(-shares[0], kind="stable")
     names = [rows.hyperparameters[place] for place in order]
     estimates = estimates_of(shares[0, order], shares[1:, order]).clipped(0.0, 1.0).each()
@@ -94,13 +98,8 @@ def _refused(trials: int, inside: NDArray[np.bool_], held_out: HeldOut) -> str |
     return None
 
 
-def _threshold(surrogate: Surrogate, points: Array) -> float:
-    return float(np.quantile(surrogate.predict(points), BEST))
-
-
-def _shares(surrogate: Surrogate, space: SearchSpace) -> Array:
+def _shares(surrogate: Surrogate, space: SearchSpace, sample: Array) -> Array:
     """``[axes]``, within the surrogate's own good region; zero where it is flat."""
-    sample = spread_units(space, SAMPLE)
     predicted = surrogate.predict(masked(space, sample))
     threshold = float(np.quantile(predicted, BEST))
     inside = predicted <= threshold
@@ -120,8 +119,11 @@ def _shares(surrogate: Surrogate, space: SearchSpace) -> Array:
 
 def _moved(space: SearchSpace, starts: Array, axis: int) -> Array:
     """Each start with one hyperparameter at each of its values, ``[starts, points, axes]``."""
-    units = even_units(space.hyperparameters[axis].distribution, POINTS)
-    points = np.repeat(starts[:, None], len(units), axis=1)
+    distribution = space.hyperparameters[axis].distribution
+    # Each start has a lattice of its own, so that together they see the region up to its edges.
+    shifts = np.arange(len(starts)) * GOLDEN % 1
+    units = np.array([even_units(distribution, POINTS, shift) for shift in shifts])
+    points = np.repeat(starts[:, None], units.shape[1], axis=1)
     points[:, :, axis] = units
     return points
 

@@ -86,11 +86,14 @@ def _all_values(distribution: Distribution, most: int) -> tuple[Value, ...] | No
     return None
 
 
-def even_units(distribution: Distribution, points: int) -> Array:
-    """Equally likely units of a hyperparameter's values ``[points]``, or one for each option."""
+def even_units(distribution: Distribution, points: int, shift: float = 0.5) -> Array:
+    """Equally likely units of a hyperparameter's values ``[points]``, or one for each option.
+
+    Each of the former is ``shift`` of the way through its part of the unit interval.
+    """
     if isinstance(distribution, Choice):
         return np.array([distribution.to_unit(label) for label in distribution.labels])
-    return snapped(distribution, (np.arange(points) + 0.5) / points)
+    return snapped(distribution, (np.arange(points) + shift) / points)
 
 
 def snapped(distribution: Distribution, units: Array) -> Array:
