@@ -162,7 +162,8 @@ def _stepped(space: SearchSpace, here: Array, end: Array, axis: int) -> Array:
     moved = here.copy()
     moved[axis] = end[axis]
     with_new = np.where(np.isnan(moved), end, moved)
-    return masked(space, with_new[None])[0]
+    stepped: Array = masked(space, with_new[None])[0]
+    return stepped
 
 
 def _shares(gains: Array, whole: Estimate) -> list[Estimate | None]:

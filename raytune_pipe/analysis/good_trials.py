@@ -1,6 +1,6 @@
 """What matters among good configurations: importance within the best quarter of the space."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,22 @@ from raytune_pipe.analysis.observations import Observations
 from raytune_pipe.analysis.plain_values import plain
 from raytune_pipe.analysis.verdicts import tiers_of
 from raytune_pipe.components.surrogates import Surrogate
+from raytune_pipe.distributions import LogUniform, Uniform
 from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
 
+_REAL = (Uniform, LogUniform)
 BEST = 0.25
 """The part of the space that counts as good."""
 SAMPLE = 1024
 """Configurations that the good ones are taken from."""
-STARTS = 128
+STARTS = 256
 """Good configurations that are moved from, at most."""
 POINTS = 16
 """Values that each hyperparameter is moved to."""
+MOST_REFITS = 40
+"""Each costs 0.1 s with six hyperparameters; more would narrow no interval."""
 GOLDEN = 0.6180339887498949
 """Its multiples, less their whole part, fill the unit interval evenly."""
 LEAST_TRIALS = 10
@@ -75,6 +79,7 @@ def good_trials(fits: Fits, rows: Observations, held_out: HeldOut) -> GoodTrials
     reason = _refused(trials, inside, held_out)
     if reason:
         return GoodTrials(BEST, trials, reason, {}, ())
+    fits = replace(fits, refits=fits.refits[:MOST_REFITS])
     axes = [fits.space.names.index(name) for name in rows.hyperparameters]
     shares = np.array(each_fit(fits, lambda one: _shares(one, fits.space, sample)))[:, axes]
     order = np.argsort(-shares[0], kind="stable")
@@ -112,7 +117,10 @@ def _shares(surrogate: Surrogate, space: SearchSpace, sample: Array) -> Array:
     flat = masked(space, np.vstack([one.reshape(-1, len(space)) for one in moved]))
     ends = np.cumsum([one.shape[0] * one.shape[1] for one in moved])[:-1]
     values = [one.reshape(len(starts), -1) for one in np.split(surrogate.predict(flat), ends)]
-    within = [_variance_below(one, threshold) for one in values]
+    within = [
+        _variance_below(one, threshold, is_lattice=isinstance(axis.distribution, _REAL))
+        for one, axis in zip(values, space, strict=True)
+    ]
     left: Array = (np.column_stack(within) * applying).mean(axis=0)
     return left / variance
 
@@ -128,10 +136,14 @@ def _moved(space: SearchSpace, starts: Array, axis: int) -> Array:
     return points
 
 
-def _variance_below(values: Array, threshold: float) -> Array:
-    """The variance of the values in each row that are good, ``[rows]``; 0 where none is."""
+def _variance_below(values: Array, threshold: float, *, is_lattice: bool) -> Array:
+    """The variance of the values in each row that are good, ``[rows]``; 0 where none is.
+
+    Points of a lattice stop short of the region's edges: of k points the variance is too low by the
+    factor 1 - 1 / k^2, if the values change evenly.
+    """
     good = values <= threshold
     count = np.maximum(good.sum(axis=1), 1)
     mean = np.where(good, values, 0.0).sum(axis=1) / count
     squares: Array = np.where(good, (values - mean[:, None]) ** 2, 0.0).sum(axis=1) / count
-    return squares
+    return squares / np.where((count > 1) & is_lattice, 1 - 1 / count**2, 1.0)

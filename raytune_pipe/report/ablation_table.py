@@ -1,0 +1,41 @@
+"""The way from the default to the best configuration, as a terminal shows it."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raytune_pipe.analysis.ablation import Ablation, Step
+from raytune_pipe.report.words import CANNOT_TELL, figure, share, value_words
+
+
+def ablation_table(ablation: Ablation, metric: str) -> RenderableType:
+    """One row a step: what changes, the metric then, and its part of the gain."""
+    notes = [Text(f"Note: {one}", style="dim") for one in ablation.notes]
+    if ablation.refused:
+        return Group(Text(f"no way to the best trial: {ablation.refused}"), *notes)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("step", "from", "to", f"{metric} (90 %)", "of the gain (90 %)"):
+        table.add_column(name, overflow="fold")
+    if ablation.start:
+        table.add_row("(default)", "", "", figure(ablation.start), "")
+    for step in ablation.steps:
+        table.add_row(
+            step.name,
+            value_words(step.before),
+            value_words(step.after),
+            figure(step.expected),
+            _part(step),
+        )
+    parts: list[RenderableType] = [table]
+    if ablation.gain and ablation.gain.low <= 0:
+        parts.append(Text(f"whether the best trial is better than the default: {CANNOT_TELL}"))
+    return Group(*parts, *notes)
+
+
+def _part(step: Step) -> str:
+    """Nothing is said of the parts of a gain that may be none."""
+    if step.share is None:
+        return CANNOT_TELL
+    doubt = "" if step.gain.low > 0 or step.gain.high < 0 else "; may be none"
+    return f"{share(step.share)}{doubt}"
