@@ -37,6 +37,12 @@ class HeldOut(NamedTuple):
     row: NDArray[np.int64]
     """The row of the observations that a score belongs to."""
 
+    @property
+    def squared_errors(self) -> Array:
+        """Of every prediction, ``[scores]``."""
+        errors: Array = (self.target - self.predicted) ** 2
+        return errors
+
     def r_squared(self, weights: Array) -> float:
         """The fraction of the variance explained, by weights of the observations' rows."""
         return r_squared(self.target, self.predicted, weights[self.row])
@@ -92,12 +98,16 @@ class RowFitter:
         return float(self.rows.trials)
 
     def held_out(self, rng: np.random.Generator) -> HeldOut:
-        """In parts by trial."""
+        """In parts by trial; target and prediction less what the context alone lets expect."""
         rows, predicted = self.rows, np.empty(len(self.rows.target))
+        context = tuple(map(rows.space.names.index, rows.context))
+        by_context = np.zeros(len(predicted))
         for test in folds(rows.clusters["trials"], rng):
             surrogate = self.estimator.fit(rows.space, rows.units[~test], rows.target[~test])
             predicted[test] = surrogate.predict(rows.units[test])
-        return HeldOut(rows.target, predicted, np.arange(len(predicted)))
+            if context:
+                by_context[test] = surrogate.expected(context, rows.units[test][:, context])
+        return HeldOut(rows.target - by_context, predicted - by_context, np.arange(len(predicted)))
 
     def fits(self, weights: Sequence[Array]) -> Fits:
         """To all rows, and to weighted ones."""
@@ -191,7 +201,7 @@ def choose(
     if len(rows.target) < LEAST_ROWS_FOR_TREES or len(rows.clusters) > 1:
         return expansion, held_out
     by_trees = trees.held_out(np.random.default_rng(seed))
-    gain = (rows.target - held_out.predicted) ** 2 - (rows.target - by_trees.predicted) ** 2
+    gain = held_out.squared_errors - by_trees.squared_errors
     is_better = gain.mean() > BEYOND_CHANCE * gain.std() / np.sqrt(len(gain))
     return (trees, by_trees) if is_better else (expansion, held_out)
 

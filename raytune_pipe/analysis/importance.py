@@ -84,7 +84,8 @@ class Importance:
     verdicts: tuple[Verdict, ...] = ()
     """An order for each pair of hyperparameters, and how sure it is."""
     context: tuple[HyperparameterImportance, ...] = ()
-    """Shares of what is not a hyperparameter, such as a segment's generation; not ranked."""
+    """What is not a hyperparameter, such as a segment's generation, beside them: not ranked, and
+    not in the variance that is shared out, but for its interactions with hyperparameters."""
     pairs: tuple[PairImportance, ...] = ()
     """Interactions, the strongest first; the smallest are left out."""
     notes: tuple[str, ...] = ()
@@ -258,7 +259,8 @@ def _floor(fitter: Fitter, shares: Shares, r2: Estimate, rng: np.random.Generato
 
 
 def _ranked(described: Importance, rows: Observations, fits: Fits) -> Importance:
-    shares, refits = fits.surrogate.shares(), [one.shares() for one in fits.refits]
+    context = [rows.space.names.index(name) for name in rows.context]
+    shares, *refits = (one.shares().without(context) for one in (fits.surrogate, *fits.refits))
     totals = np.array([one.total for one in refits])
     first = _shares(shares.first, np.array([one.first for one in refits]))
     total = _shares(shares.total, totals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raytune_pipe.search_space import SearchSpace
@@ -28,6 +29,13 @@ class Shares(NamedTuple):
     """[axes, axes], symmetric, by each pair beyond its two members; zero on the diagonal."""
     variance: float
     """What they are fractions of: the surrogate's variance over the space."""
+
+    def without(self, axes: Sequence[int]) -> Shares:
+        """The shares of what is left of the variance without that of these axes by themselves."""
+        inside = list(axes)
+        alone = self.first[inside].sum() + self.pairs[inside][:, inside].sum() / 2
+        left = max(1 - float(alone), 0.0) or 1.0
+        return Shares(self.first / left, self.total / left, self.pairs / left, self.variance * left)
 
 
 class Surrogate(Protocol):
