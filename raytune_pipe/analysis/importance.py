@@ -28,6 +28,8 @@ LEAST_TRIALS = 4
 """With fewer trials there is nothing to resample, however many segments they have."""
 LEAST_R2 = 0.1
 """Up to this cross-validated R2 nothing is ranked: pure noise reaches it now and then."""
+SURE_R2 = 0.02
+"""Where the interval of R2 lies above this, little explained is enough to rank."""
 VISIBLE_PAIR = 0.01
 """Pairs with a smaller share are not listed."""
 SHUFFLES = 10
@@ -231,11 +233,12 @@ def _stopping_notes(rows: Observations, fitter: Fitter) -> Iterator[str]:
 
 
 def _too_weak(r2: Estimate) -> str | None:
-    if r2.value > LEAST_R2:
+    if r2.value > LEAST_R2 or r2.low > SURE_R2:
         return None
     return (
         f"the hyperparameters must predict the objective with a cross-validated R2 above "
-        f"{LEAST_R2}, but got {r2.value:.2f}: run more trials, or search wider ranges"
+        f"{LEAST_R2}, or surely above {SURE_R2}, but got {r2.value:.2f} ({r2.low:.2f} to "
+        f"{r2.high:.2f}): run more trials, or search wider ranges"
     )
 
 

@@ -7,6 +7,7 @@ member that is replaced inside an interval leaves a row of its own, and its copy
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,13 +35,21 @@ def is_population(results: Results) -> bool:
     return scheduler.get("kind") == "pbt" and "interval_epochs" in scheduler
 
 
-def segment_observations(results: Results) -> Observations:
-    """One row a segment: its hyperparameters, its start, its generation and the change of score.
+class Segments(NamedTuple):
+    """One row a segment."""
 
-    The change is per epoch, of the logarithm where all scores are positive. A segment that ends
-    in a NaN counts as the worst change that was seen. The first one of a trial starts at its first
-    report. The start enters as a rank, so that it does not carry the generation.
-    """
+    table: pd.DataFrame
+    """trial_id, report (its last), first_report, generation, epochs, start and hyperparameters."""
+    change: Array
+    """[rows]: the change per epoch; the worst one seen where the segment ended in a NaN."""
+    broken: int
+    """How many ended in a NaN."""
+    is_logarithmic: bool
+    """Whether the change is that of the logarithm, as of scores that are all positive."""
+
+
+def segments_of(results: Results) -> Segments:
+    """The segments of a population's run. The first one of a trial starts at its first report."""
     scores = results.reports["score"].to_numpy(dtype=float, na_value=np.nan)
     scores = np.where(is_measured(scores), scores, np.nan)
     logarithmic = bool((scores[~np.isnan(scores)] > 0).all())
@@ -49,6 +58,15 @@ def segment_observations(results: Results) -> Observations:
     change = ((segments["end"] - segments["start"]) / segments["epochs"]).to_numpy(dtype=float)
     broken = segments["end"].isna().to_numpy()
     change = np.where(broken, change[~broken].max(initial=0.0), change)
+    return Segments(segments, change, int(broken.sum()), logarithmic)
+
+
+def segment_observations(results: Results) -> Observations:
+    """One row a segment: its hyperparameters, its start, its generation and the change of score.
+
+    The start enters as a rank, so that it does not carry the generation.
+    """
+    segments, change, broken, logarithmic = segments_of(results)
     context = SearchSpace(
         tuple(Hyperparameter(name, Uniform(low=0.0, high=1.0)) for name in (START, GENERATION))
     )
@@ -64,12 +82,12 @@ def segment_observations(results: Results) -> Observations:
             results.objective, f"change per epoch of {'log ' if logarithmic else ''}"
         ),
         context=context.names,
-        notes=tuple(_notes(int(broken.sum()), results)),
+        notes=tuple(_notes(broken, results)),
     )
 
 
 def _segments(reports: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """The last report of each trial in each interval, with ``start``, ``end`` and ``epochs``.
+    """The last report of each trial in each interval, with where the interval began and ended.
 
     What a trial reports of other weights after an exploit is apart, also in the same interval. The
     start is where the weights were one report earlier: the trial's own, or its donor's for a copy.
@@ -86,6 +104,7 @@ def _segments(reports: pd.DataFrame, results: Results) -> pd.DataFrame:
     firsts = groups["report"].transform("first")[ends.index]
     starts = _starts(reports, zip(ends["trial_id"], firsts, strict=True), results.lineage)
     segments: pd.DataFrame = ends.assign(
+        first_report=firsts,
         start=starts["level"].to_numpy(dtype=float),
         end=ends["level"].to_numpy(dtype=float),
         epochs=ends["epoch"].to_numpy() - starts["epoch"].to_numpy(dtype=float),
@@ -102,7 +121,7 @@ def _starts(
 
     Before a trial's first report nothing was measured, so that report itself has to serve.
     """
-    donors = _donors(lineage)
+    donors = donors_of(lineage)
     origins = [
         donors.get((trial, first - 1), (trial, max(first - 1, 1))) for trial, first in firsts
     ]
@@ -110,7 +129,7 @@ def _starts(
     return places.reindex(pd.MultiIndex.from_tuples(origins, names=places.index.names))
 
 
-def _donors(lineage: pd.DataFrame) -> dict[tuple[str, int], tuple[str, int]]:
+def donors_of(lineage: pd.DataFrame) -> dict[tuple[str, int], tuple[str, int]]:
     """Whose report the weights come from, by the trial and its last report before the copy."""
     copies = lineage[lineage["donor"].notna()]
     return {
