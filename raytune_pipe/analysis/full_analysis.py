@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from raytune_pipe.analysis.ablation import Ablation, ablation
 from raytune_pipe.analysis.best import best_trial
 from raytune_pipe.analysis.budgets import BudgetImportance, importance_by_budget
+from raytune_pipe.analysis.clones import CloneEffects, clone_effects
 from raytune_pipe.analysis.effects import Effect, Surface, ToMetric, effects, surface
 from raytune_pipe.analysis.failures import FailureImportance, failure_importance
 from raytune_pipe.analysis.fits import Fits
@@ -19,6 +20,7 @@ from raytune_pipe.analysis.importance import Importance, Ranked, one_thread, ran
 from raytune_pipe.analysis.isolation import Isolation, isolations
 from raytune_pipe.analysis.local import LocalImportance, local_importance
 from raytune_pipe.analysis.optimum import MovingOptimum, moving_optimum
+from raytune_pipe.analysis.phases import Phase, phases
 from raytune_pipe.analysis.plain_values import plain
 from raytune_pipe.analysis.segments import is_population
 from raytune_pipe.base import TooFewTrialsError
@@ -65,6 +67,10 @@ class Analysis:
     shape: Shape | None = None
     folklore: tuple[Agreement, ...] = ()
     budgets: tuple[BudgetImportance, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    """Of a population."""
+    clones: CloneEffects | None = None
+    """Of a population, whether or not it could be ranked."""
     of_trials: OfTrials | None = None
 
     def to_mapping(self) -> dict[str, Any]:
@@ -84,9 +90,11 @@ def analyze(
     rng = np.random.default_rng(seed)
     with one_thread():
         ranked = rank(results, estimator, rng, resamples)
-        broken = () if is_population(results) else _failures(ranked, estimator, rng, resamples)
+        of_population = is_population(results) and ranked.fitter is not None
+        broken = () if of_population else _failures(ranked, estimator, rng, resamples)
+        clones = clone_effects(results, rng, resamples) if of_population else None
         if ranked.fits is None:
-            return Analysis(ranked.importance, broken)
+            return Analysis(ranked.importance, broken, clones=clones)
         names = [one.name for one in ranked.importance.ranking]
         to_metric = _to_metric(results, ranked)
         return Analysis(
@@ -95,6 +103,8 @@ def analyze(
             shape=_shape(ranked.fits, ranked.importance, names, to_metric),
             folklore=_folklore(ranked.fits, names),
             budgets=importance_by_budget(ranked.fits),
+            phases=phases(ranked.rows, rng, resamples, estimator) if of_population else (),
+            clones=clones,
             of_trials=_of_trials(results, ranked, ranked.fits, to_metric),
         )
 

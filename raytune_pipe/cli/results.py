@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raytune_pipe.base import ResultsError
 from raytune_pipe.cli.options import (
     import_words,
     imports_option,
@@ -17,6 +18,7 @@ from raytune_pipe.cli.output import show, show_json, show_next
 
 if TYPE_CHECKING:
     from raytune_pipe.analysis.best import BestTrial
+    from raytune_pipe.analysis.importance import Importance
     from raytune_pipe.experiment import Experiment
 
 TOO_FEW_TRIALS = 3
@@ -28,22 +30,34 @@ TOO_FEW_TRIALS = 3
 @json_option
 @click.pass_context
 def analyze(ctx: click.Context, run: Path, as_json: bool) -> None:
-    """Rank the hyperparameters of a run.
+    """Rank the hyperparameters of a run, and say what else its trials tell.
 
-    Or say why its trials do not allow it.
+    Or say why they do not allow it. The ranking is kept as importance.parquet in the run's folder.
     """
-    from raytune_pipe.analysis.importance import rank_importance
-    from raytune_pipe.report.importance_table import importance_table
+    from raytune_pipe.analysis.full_analysis import analyze as analyze_results
+    from raytune_pipe.report.analysis_report import analysis_report
     from raytune_pipe.results.reading import read_results
 
-    importance = rank_importance(read_results(run))
+    results = read_results(run)
+    analysis = analyze_results(results)
     if as_json:
-        show_json(importance.to_mapping())
+        show_json(analysis.to_mapping())
     else:
-        show(importance_table(importance))
+        show(analysis_report(analysis, results.objective))
+    _keep(analysis.importance, run)
     show_next("raytune-pipe", "best", str(run), as_json=as_json)
-    if importance.r2 is None:  # there was too little to fit anything to
+    if analysis.importance.r2 is None:  # there was too little to fit anything to
         ctx.exit(TOO_FEW_TRIALS)
+
+
+def _keep(importance: "Importance", run: Path) -> None:
+    """Write the ranking into the run's folder, where it may be written to."""
+    from raytune_pipe.analysis.keeping import keep_importance
+
+    try:
+        keep_importance(importance, run)
+    except ResultsError as error:
+        click.echo(f"importance.parquet was not written: {error}", err=True)
 
 
 @click.command()

@@ -59,12 +59,14 @@ def test_phases_without_effects_are_refused() -> None:
 
 def test_clones_tell_the_sign_and_the_size_of_effects() -> None:
     """A tenth of the range of the rate adds 0.6 over 25 epochs, of the dropout takes 0.2."""
-    effects = clone_effects(population_run(RISING, seed=101), np.random.default_rng(0), 100)
-    assert effects.refused is None
-    lr, dropout = effects.effects["optimizer.lr"], effects.effects["model.dropout"]
-    assert lr.value == pytest.approx(0.024, abs=0.008)
-    assert lr.low > 0 > dropout.high
-    assert effects.effects["batch_size"].low < 0 < effects.effects["batch_size"].high
+    truth = {"optimizer.lr": 0.024, "model.dropout": -0.008, "batch_size": 0.0}
+    runs = [population_run(RISING, seed=seed) for seed in range(12)]
+    found = [clone_effects(run, np.random.default_rng(0), 100) for run in runs]
+    assert all(one.refused is None for one in found)
+    for name, effect in truth.items():
+        estimates = [one.effects[name] for one in found]
+        assert np.mean([one.value for one in estimates]) == pytest.approx(effect, abs=0.002)
+        assert np.mean([one.low <= effect <= one.high for one in estimates]) > 0.5
 
 
 def test_too_few_clones_say_nothing() -> None:
