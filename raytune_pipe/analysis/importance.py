@@ -86,8 +86,8 @@ class Importance:
     verdicts: tuple[Verdict, ...] = ()
     """An order for each pair of hyperparameters, and how sure it is."""
     context: tuple[HyperparameterImportance, ...] = ()
-    """What is not a hyperparameter, such as a segment's generation, beside them: not ranked, and
-    not in the variance that is shared out, but for its interactions with hyperparameters."""
+    """What is not a hyperparameter, such as a segment's generation: its shares of all that is
+    explained, while those of hyperparameters are of what it does not explain by itself."""
     pairs: tuple[PairImportance, ...] = ()
     """Interactions, the strongest first; the smallest are left out."""
     notes: tuple[str, ...] = ()
@@ -263,22 +263,29 @@ def _floor(fitter: Fitter, shares: Shares, r2: Estimate, rng: np.random.Generato
 
 def _ranked(described: Importance, rows: Observations, fits: Fits) -> Importance:
     context = [rows.space.names.index(name) for name in rows.context]
-    shares, *refits = (one.shares().without(context) for one in (fits.surrogate, *fits.refits))
+    of_all = [one.shares() for one in (fits.surrogate, *fits.refits)]
+    shares, *refits = (one.without(context) for one in of_all)
     totals = np.array([one.total for one in refits])
-    first = _shares(shares.first, np.array([one.first for one in refits]))
-    total = _shares(shares.total, totals)
     names = rows.space.names
-    every = [HyperparameterImportance(*one) for one in zip(names, first, total, strict=True)]
+    ranked, beside = _each(names, shares, refits), _each(names, of_all[0], of_all[1:])
     order = [int(place) for place in np.argsort(-shares.total) if names[place] not in rows.context]
     ordered = [names[place] for place in order]
     return replace(
         described,
-        ranking=tuple(every[place] for place in order),
+        ranking=tuple(ranked[place] for place in order),
         tiers=tiers_of(ordered, totals[:, order]),
         verdicts=verdicts_of(ordered, shares.total[order], totals[:, order], rows.trials),
-        context=tuple(one for one in every if one.name in rows.context),
+        context=tuple(beside[place] for place in context),
         pairs=_pairs(names, shares.pairs, np.array([one.pairs for one in refits])),
     )
+
+
+def _each(
+    names: Sequence[str], shares: Shares, refits: Sequence[Shares]
+) -> list[HyperparameterImportance]:
+    first = _shares(shares.first, np.array([one.first for one in refits]))
+    total = _shares(shares.total, np.array([one.total for one in refits]))
+    return [HyperparameterImportance(*one) for one in zip(names, first, total, strict=True)]
 
 
 def _shares(values: Array, resampled: Array) -> list[Estimate]:

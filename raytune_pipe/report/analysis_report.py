@@ -38,10 +38,7 @@ def _sections(analysis: Analysis, objective: dict[str, str]) -> Iterator[Section
     if analysis.phases:
         yield "What matters when", phases_table(analysis.phases, names)
     if analysis.clones:
-        yield (
-            "Copies beside their donors",
-            clones_table(analysis.clones, analysis.importance.objective),
-        )
+        yield "Copies beside their donors", clones_table(analysis.clones)
     if analysis.of_trials:
         yield from _of_trials(analysis.of_trials, objective["metric"])
     if analysis.folklore:
@@ -50,7 +47,7 @@ def _sections(analysis: Analysis, objective: dict[str, str]) -> Iterator[Section
 
 def _shape(shape: Shape, target: str, objective: dict[str, str]) -> Iterator[Section]:
     larger_is_better = objective["mode"] == "max"
-    metric = target if target.startswith("change") else objective["metric"]
+    metric = "change" if target.startswith("change") else objective["metric"]
     yield "Effects", effects_table(shape.effects, metric, larger_is_better=larger_is_better)
     if shape.surface:
         yield "The strongest pair", surface_table(shape.surface, metric)

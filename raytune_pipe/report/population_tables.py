@@ -39,12 +39,12 @@ def _direction(slope: Estimate | None) -> str:
     return " lower is better" if slope.low > 0 else " higher is better"
 
 
-def clones_table(clones: CloneEffects, objective: str) -> RenderableType:
+def clones_table(clones: CloneEffects) -> RenderableType:
     """A line for each hyperparameter, or why there is none."""
     if clones.refused:
         return Text(f"{CANNOT_TELL}: {clones.refused}")
-    head = f"{clones.pairs} copies beside their donors; a step up of {clones.step:.0%} of the range"
-    return Group(Text(f"{head} changes the {objective} by"), *map(Text, _lines(clones)))
+    head = f"what a step up of {clones.step:.0%} of the range adds an epoch ({clones.pairs} pairs)"
+    return Group(Text(head), *map(Text, _lines(clones)))
 
 
 def _lines(clones: CloneEffects) -> Iterator[str]:
