@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raytune_pipe.analysis.ablation import Ablation, Step
+from raytune_pipe.analysis.ablation import Ablation
 from raytune_pipe.report.words import CANNOT_TELL, figure, share, value_words
 
 
@@ -25,17 +25,9 @@ def ablation_table(ablation: Ablation, metric: str) -> RenderableType:
             value_words(step.before),
             value_words(step.after),
             figure(step.expected),
-            _part(step),
+            share(step.share) if step.share else CANNOT_TELL,
         )
     parts: list[RenderableType] = [table]
     if ablation.gain and ablation.gain.low <= 0:
         parts.append(Text(f"whether the best trial is better than the default: {CANNOT_TELL}"))
     return Group(*parts, *notes)
-
-
-def _part(step: Step) -> str:
-    """Nothing is said of the parts of a gain that may be none."""
-    if step.share is None:
-        return CANNOT_TELL
-    doubt = "" if step.gain.low > 0 or step.gain.high < 0 else "; may be none"
-    return f"{share(step.share)}{doubt}"
