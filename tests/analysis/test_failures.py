@@ -50,7 +50,7 @@ def test_every_figure_has_an_interval_in_json() -> None:
 
 
 def test_breaking_by_chance_is_not_explained() -> None:
-    found = []
+    found: list[FailureImportance] = []
     for seed in range(8):
         by_chance = np.random.default_rng(seed).random(60) < 0.25
         found += broken(np.where(by_chance, "failed", "completed"), seed)

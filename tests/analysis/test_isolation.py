@@ -77,7 +77,8 @@ def test_the_best_trial_at_each_value_stands_beside() -> None:
     assert gelu is not None
     here = np.flatnonzero(units[:, 4] == 0.5)
     best = here[rows.target[here].argmin()]
-    assert tanh == (f"{best:05d}", pytest.approx(2 * rows.target[best]), len(here))
+    assert (tanh.trial_id, tanh.trials) == (f"{best:05d}", len(here))
+    assert tanh.metric == pytest.approx(2 * rows.target[best])
     assert tanh.trials + gelu.trials < 60
 
 
