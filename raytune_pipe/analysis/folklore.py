@@ -67,7 +67,7 @@ class Agreement:
     refused: str | None
     """Why they were not compared; the rest is then empty."""
     tau: Estimate | None = None
-    """Kendall's tau-b of total shares and tiers: 1 in full agreement, save for ties, -1 reversed.
+    """Kendall's tau-b of total shares and tiers, at most ``most`` and at least -1.
     None where nothing can be told apart."""
     most: float | None = None
     """The tau-b of a ranking that agrees with all of it, short of 1 because of ties in a tier."""
@@ -120,8 +120,8 @@ def _agreement(order: str, names: list[str], values: Array, totals: Array) -> Ag
         order=order,
         tiers=described.tiers,
         refused=None,
-        tau=_estimate(taus),
-        most=_tau(ranks, strict),
+        tau=_estimate(taus, most := _tau(ranks, strict)),
+        most=most,
         confirmed=confirmed,
         reversed=len(reversals),
         unresolved=len(pairs) - confirmed - len(reversals),
@@ -144,11 +144,14 @@ def _tau(ranks: Array, shares: Array) -> float:
     return float(kendalltau(ranks, shares, variant="b").statistic)
 
 
-def _estimate(taus: Array) -> Estimate | None:
-    """None where any of them is undefined: shares that are all zero have no order."""
+def _estimate(taus: Array, most: float) -> Estimate | None:
+    """None where any of them is undefined: shares that are all zero have no order.
+
+    Shares that are zero may be tied just as in the order, and then reach more than ``most``.
+    """
     if np.isnan(taus).any():
         return None
-    return estimates_of(taus[:1], taus[1:, None]).clipped(-1.0, 1.0).each()[0]
+    return estimates_of(taus[:1], taus[1:, None]).clipped(-1.0, most).each()[0]
 
 
 def _pairs(tiers: Mapping[str, int], names: list[str], above: Array) -> Iterator[Departure]:

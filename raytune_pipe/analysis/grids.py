@@ -67,19 +67,23 @@ class Grid:
 
 
 def grid_of(space: SearchSpace, name: str, points: int = POINTS) -> Grid:
-    """All values of a hyperparameter that has no more than ``points``, else that many."""
+    """All values of a hyperparameter that has no more than ``points``, else that many.
+
+    All options of a choice without order, however many.
+    """
     distribution = space[name].distribution
     values = _all_values(distribution, points)
     if values is not None:
         units = np.array([distribution.to_unit(value) for value in values])
         return Grid(distribution, units, values, True)
-    units = np.linspace(0.0, 1.0, points)
+    units = snapped(distribution, np.linspace(0.0, 1.0, points))
     return Grid(distribution, units, tuple(map(distribution.from_unit, units)), False)
 
 
 def _all_values(distribution: Distribution, most: int) -> tuple[Value, ...] | None:
     if isinstance(distribution, Choice):
-        return distribution.labels
+        few = len(distribution.options) <= most or not distribution.ordered
+        return distribution.labels if few else None
     if isinstance(distribution, IntUniform | LogIntUniform):
         whole = range(distribution.low, distribution.high + 1)
         return tuple(whole) if len(whole) <= most else None

@@ -14,20 +14,15 @@ def ablation_table(ablation: Ablation, metric: str) -> RenderableType:
     notes = [Text(f"Note: {one}", style="dim") for one in ablation.notes]
     if ablation.refused:
         return Group(Text(f"no way to the best trial: {ablation.refused}"), *notes)
+    is_gain = ablation.gain is not None and ablation.gain.low > 0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("step", "from", "to", f"{metric} (90 %)", "of the gain (90 %)"):
-        table.add_column(name, overflow="fold")
+    for name in ("step", "from", "to", f"{metric} (90 %)", "of the gain (90 %)")[: 4 + is_gain]:
+        table.add_column(name, overflow="fold", no_wrap="90" in name)
     if ablation.start:
-        table.add_row("(default)", "", "", figure(ablation.start), "")
+        table.add_row("(default)", "", "", figure(ablation.start))
     for step in ablation.steps:
-        table.add_row(
-            step.name,
-            value_words(step.before),
-            value_words(step.after),
-            figure(step.expected),
-            share(step.share) if step.share else CANNOT_TELL,
-        )
-    parts: list[RenderableType] = [table]
-    if ablation.gain and ablation.gain.low <= 0:
-        parts.append(Text(f"whether the best trial is better than the default: {CANNOT_TELL}"))
-    return Group(*parts, *notes)
+        part = [share(step.share) if step.share else ""] if is_gain else []
+        values = map(value_words, (step.before, step.after))
+        table.add_row(step.name, *values, figure(step.expected), *part)
+    doubt = f"whether the best trial is better than the default: {CANNOT_TELL}"
+    return Group(table, *([] if is_gain else [Text(doubt)]), *notes)

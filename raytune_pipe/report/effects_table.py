@@ -12,29 +12,40 @@ from rich.text import Text
 from raytune_pipe.analysis.effects import Effect, Surface
 from raytune_pipe.analysis.estimates import Estimate
 from raytune_pipe.analysis.optimum import BestValue, MovingOptimum
-from raytune_pipe.report.words import CANNOT_TELL, SURE, figure, probability, ranges, value_words
+from raytune_pipe.report.words import (
+    CANNOT_TELL,
+    FIGURE_WIDTH,
+    SURE,
+    figure,
+    probability,
+    ranges,
+    value_words,
+)
 
 Array = NDArray[np.float64]
 LEVELS = "▁▂▃▄▅▆▇█"
+MOST_BLOCKS = 9
+"""Of a longer curve every second value is shown."""
 
 
 def effects_table(effects: Sequence[Effect], metric: str, *, larger_is_better: bool) -> Table:
-    """A curve for each hyperparameter, from its lowest to its highest value; all on one scale.
+    """The metric from a hyperparameter's lowest to its highest value; all curves on one scale.
 
     Then the values that cannot be told from the best one, and the metric at the best.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("hyperparameter", overflow="fold")
-    table.add_column(f"{metric}, low to high", overflow="fold")
+    table.add_column("low to high", no_wrap=True)
     table.add_column("best values", overflow="fold")
-    table.add_column(f"{metric} at the best", overflow="fold")
+    table.add_column(f"{metric} there", no_wrap=True, max_width=FIGURE_WIDTH)
     low = min((float(one.expected.value.min()) for one in effects), default=0.0)
     high = max((float(one.expected.value.max()) for one in effects), default=0.0)
     for one in effects:
         values = one.expected.value
         best = int(values.argmax() if larger_is_better else values.argmin())
         at_best = figure(one.expected.each()[best]) if one.best else ""
-        table.add_row(one.name, sparkline(values, low, high), ranges(one.best), at_best)
+        line = sparkline(values[:: 1 + len(values) // (MOST_BLOCKS + 1)], low, high)
+        table.add_row(one.name, line, ranges(one.best), at_best)
     return table
 
 

@@ -14,8 +14,8 @@ from raytune_pipe.report.words import CANNOT_TELL, probability, share
 def folklore_table(agreements: Sequence[Agreement]) -> RenderableType:
     """Kendall's tau-b with each order, the pairs behind it, and where this task departs."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("order", "tau-b (90 %)", "at most", "as said", "reversed", CANNOT_TELL):
-        table.add_column(name, overflow="fold", justify="left" if name[0] in "ot" else "right")
+    for name in ("order", "tau-b (90 %)", "at most", "as said", "not so", CANNOT_TELL):
+        table.add_column(name, no_wrap=True, justify="left" if name[0] in "ot" else "right")
     for one in agreements:
         if one.refused is None:
             table.add_row(

@@ -11,13 +11,15 @@ from raytune_pipe.base import Value
 from raytune_pipe.report.plan_table import number
 
 CANNOT_TELL = "cannot tell"
+FIGURE_WIDTH = 24
+"""Characters of most figures with their interval."""
 SURE = 0.95
 """Probability from which on an order is asserted."""
 
 
 def figure(estimate: Estimate) -> str:
-    """A figure with its interval, three digits each: ``0.42 (0.31 to 0.55)``."""
-    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+    """A figure with its interval, three digits and two: ``0.423 (0.31 to 0.55)``."""
+    return f"{estimate.value:.3g} ({estimate.low:.2g} to {estimate.high:.2g})"
 
 
 def share(estimate: Estimate) -> str:

@@ -92,3 +92,12 @@ def test_what_does_not_apply_is_masked_at_every_depth() -> None:
     spread = spread_units(space, 64)
     assert np.array_equal(spread, spread_units(space, 64))
     assert set(spread[:, 0]) == {0.25, 0.75}
+
+
+def test_a_grid_of_many_options_has_some_of_them() -> None:
+    options = Choice(options=tuple(range(100, 120)))
+    grid = grid_of(space_of(options), "x", points=5)
+    assert grid.values == (100, 105, 110, 115, 119)
+    assert [options.from_unit(unit) for unit in grid.units] == list(grid.values)
+    unordered = Choice(options=tuple("abcdefgh"))
+    assert grid_of(space_of(unordered), "x", points=5).values == tuple("abcdefgh")

@@ -52,7 +52,9 @@ EFFECT = Effect(
 FLAT = Effect("regularizers.clip_norm.max_norm", (1.0, 2.0), around(0.6, 0.6), ())
 
 
-@pytest.mark.parametrize(("larger", "at_best"), [(False, "0.25 (0.15 to"), (True, "2.5 (2.4 to")])
+@pytest.mark.parametrize(
+    ("larger", "at_best"), [(False, "0.25 (0.15 to 0.35)"), (True, "2.5 (2.4 to 2.6)")]
+)
 def test_effects_show_curves_on_one_scale(larger: bool, at_best: str) -> None:
     text = shown(effects_table([EFFECT, FLAT], "val_loss", larger_is_better=larger))
     assert "▂▁█" in text
