@@ -25,7 +25,7 @@ from raytune_pipe.report.words import (
 Array = NDArray[np.float64]
 LEVELS = "▁▂▃▄▅▆▇█"
 MOST_BLOCKS = 9
-"""Of a longer curve every second value is shown."""
+"""Of a longer curve so many values are shown, the first and the last among them."""
 
 
 def effects_table(effects: Sequence[Effect], metric: str, *, larger_is_better: bool) -> Table:
@@ -44,7 +44,8 @@ def effects_table(effects: Sequence[Effect], metric: str, *, larger_is_better: b
         values = one.expected.value
         best = int(values.argmax() if larger_is_better else values.argmin())
         at_best = figure(one.expected.each()[best]) if one.best else ""
-        line = sparkline(values[:: 1 + len(values) // (MOST_BLOCKS + 1)], low, high)
+        places = np.linspace(0, len(values) - 1, min(len(values), MOST_BLOCKS)).astype(int)
+        line = sparkline(values[places], low, high)
         table.add_row(one.name, line, ranges(one.best), at_best)
     return table
 

@@ -8,6 +8,12 @@ from rich.text import Text
 from raytune_pipe.analysis.failures import FailureCurve, FailureImportance
 from raytune_pipe.report.words import figure, ranges, share, shares_table, value_words
 
+WAYS = {
+    "failed": " (an error, a crash or a kill)",
+    "out_of_memory": " (what this hardware cannot hold)",
+}
+"""Ways to break that say little about training itself."""
+
 
 def failures_table(failures: Sequence[FailureImportance]) -> RenderableType:
     """For each way to break: how many, what decides it, and where; 80 columns."""
@@ -15,7 +21,8 @@ def failures_table(failures: Sequence[FailureImportance]) -> RenderableType:
 
 
 def _parts(failure: FailureImportance) -> Iterator[RenderableType]:
-    words = f"{failure.cause}: {failure.broken} of {failure.trials} trials"
+    cause = failure.cause + WAYS.get(failure.cause, "")
+    words = f"{cause}: {failure.broken} of {failure.trials} trials"
     if failure.r2:
         words += f"; cross-validated R2 {share(failure.r2)}"
     yield Text(words, style="bold")

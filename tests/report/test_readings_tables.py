@@ -138,6 +138,7 @@ def test_failures_say_where_half_break_if_that_is_sure(
 def test_failures_by_chance_have_no_shares() -> None:
     one = FailureImportance("failed", 3, 96, "at least 5 broken trials are needed, but got 3")
     text = shown(failures_table([one]))
+    assert "failed (an error, a crash or a kill): 3 of 96 trials" in text
     assert "what decides it: cannot tell, at least 5 broken trials" in text
     assert "share" not in text
 
