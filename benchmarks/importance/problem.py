@@ -41,9 +41,14 @@ def drawn(space: SearchSpace, units: Array) -> Array:
     """
     columns = [_snapped(one.distribution, units[:, place]) for place, one in enumerate(space)]
     snapped = np.column_stack(columns)
-    if all(one.condition is None for one in space):
+    parents = [space.names.index(one.condition.parent) for one in space if one.condition]
+    if not parents:
         return snapped
-    return np.where(applies(space, snapped), snapped, np.nan)
+    # What applies hangs on the parents alone, which take few values.
+    _, cases, case_of = np.unique(
+        snapped[:, parents], axis=0, return_index=True, return_inverse=True
+    )
+    return np.where(applies(space, snapped[cases])[case_of], snapped, np.nan)
 
 
 def _snapped(distribution: Distribution, units: Array) -> Array:
