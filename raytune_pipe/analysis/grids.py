@@ -1,6 +1,5 @@
 """Points of a search space at which readings are taken, and ranges of values to name them by."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from raytune_pipe.search_space import SearchSpace
 Array = NDArray[np.float64]
 
 POINTS = 17
-"""Of a curve; half of it and a quarter of it are points too."""
+"""Of a curve."""
 
 
 class ValueRange(NamedTuple):
@@ -40,7 +39,7 @@ class Grid:
 
     @property
     def ordered(self) -> bool:
-        """Whether between two values there is a third, or could be."""
+        """Whether its values have an order, so that neighbours belong together."""
         return not isinstance(self.distribution, Choice) or self.distribution.ordered
 
     def value_at(self, unit: float) -> Value:
@@ -121,8 +120,3 @@ def masked(space: SearchSpace, units: Array) -> Array:
     """The same with NaN wherever a hyperparameter does not apply, as surrogates want it."""
     held = applies(space, np.nan_to_num(units, nan=0.5))
     return np.where(held, units, np.nan)
-
-
-def axes_of(space: SearchSpace, names: Sequence[str]) -> list[int]:
-    """The places of these hyperparameters in the space."""
-    return [space.names.index(name) for name in names]
