@@ -4,6 +4,7 @@ import click
 
 from raytune_pipe.cli.control import logs, status, stop, watch
 from raytune_pipe.cli.experiments import plan, schema, validate
+from raytune_pipe.cli.importing import import_
 from raytune_pipe.cli.launch import launch
 from raytune_pipe.cli.program import Program
 from raytune_pipe.cli.results import analyze, best
@@ -20,7 +21,7 @@ def main() -> None:
     """Tune the hyperparameters of a PyTorch model, and learn which of them matter."""
 
 
-for command in (validate, plan, train, launch, resume, analyze, best, verify, schema):
+for command in (validate, plan, train, launch, resume, analyze, best, verify, import_, schema):
     main.add_command(command)
 for command in (status, watch, logs, stop):  # of a run that any process runs
     main.add_command(command)

@@ -130,8 +130,8 @@ class TableFold:
         self._metrics |= set(STANDARD_METRICS)
         self._report_columns = ReportColumns(self._text_columns)
         self._reports.change(reports_schema(event, self._metrics), self._report_columns)
-        epochs = event["experiment"]["trial"]["epochs"]
-        for trial in self._trials.values():  # where the run is extended
+        for trial in self._trials.values():  # where the run is extended; an imported one has none
+            epochs = event["experiment"]["trial"]["epochs"]
             trial.leaves = {**self._as_columns(trial.leaves), "epochs": epochs}
             self._report_columns.add_plan(trial.leaves)
 

@@ -1,0 +1,1 @@
+"""Results that other programs made, as runs of this one: they can be analyzed like any other."""

@@ -1,0 +1,221 @@
+"""An Optuna study as a run: its trials, intermediate values and distributions.
+
+Optuna, which is optional, reads its own storage. Nothing of it is a pickle.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raytune_pipe.base import ConfigError, ResultsError, Value
+from raytune_pipe.distributions import (
+    Choice,
+    Distribution,
+    IntUniform,
+    LogIntUniform,
+    LogUniform,
+    Uniform,
+)
+from raytune_pipe.importing.imported_run import (
+    ImportedReport,
+    ImportedRun,
+    ImportedTrial,
+    as_value,
+    nearest,
+    own_metric,
+    own_name,
+)
+from raytune_pipe.results.events import Status
+from raytune_pipe.search_space import Hyperparameter, SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+    Study = optuna.study.Study
+    Trial = optuna.trial.FrozenTrial
+
+MOST_STEPS = 64
+"""A float with a step that has no more values than this is taken as a choice of them."""
+STATUS: dict[str, Status] = {
+    "COMPLETE": "completed",
+    "PRUNED": "stopped_early",
+    "FAIL": "failed",
+    "RUNNING": "running",
+}
+
+
+def load_study(storage: str, name: str | None) -> "Study":
+    """A study of a storage: a URL, an SQLite file or Optuna's journal file.
+
+    Raises:
+        ConfigError: Optuna is not installed, or which study is meant is not clear.
+        ResultsError: the storage cannot be read.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError(
+            "importing a study needs Optuna, which is not installed; "
+            'run: pip install "raytune-pipe[optuna]"'
+        ) from error
+    try:
+        opened = optuna.storages.get_storage(_storage(storage))
+        names = optuna.get_all_study_names(opened)
+    except Exception as error:  # SQLAlchemy's, the driver's, or the journal's own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ResultsError(f"{storage}: must be a storage of Optuna, but got: {reason}") from error
+    if name is None and len(names) == 1:
+        [name] = names
+    if name not in names:
+        got = "none was named" if name is None else f"got {name!r}"
+        raise ConfigError(
+            f"--study: must name a study of {storage}, but {got}; there are "
+            f"{', '.join(names) or 'none'}"
+        )
+    return optuna.load_study(study_name=name, storage=opened)
+
+
+def read_study(study: "Study", metric: str = "value", objective: int | None = None) -> ImportedRun:
+    """The trials of a study; its objective is called ``metric``.
+
+    ``objective`` says which of several objectives counts. A trial that was pruned has its last
+    intermediate value, on whose steps its reports stand.
+
+    Raises:
+        ConfigError: there are several objectives and none was chosen, no trial has a parameter,
+            or a trial's values cannot lie in one search space.
+    """
+    count = len(study.directions)
+    if count > 1 and objective is None:
+        raise ConfigError(
+            f"--objective: must say which of the {count} objectives to rank by, from 0 to "
+            f"{count - 1}"
+        )
+    chosen = objective or 0
+    if chosen >= count:
+        raise ConfigError(f"--objective: must be at most {count - 1}, but got {chosen}")
+    mode = "max" if study.directions[chosen].name == "MAXIMIZE" else "min"
+    metric = own_metric(metric)
+    trials = [one for one in study.get_trials(deepcopy=False) if one.state.name in STATUS]
+    notes = [
+        "the sampler is not recorded: if it was adaptive (TPE, GP, CMA-ES), it has sampled "
+        "good regions more densely than the space"
+    ]
+    space = _space(trials, notes)
+    imported = tuple(_trial(one, space, metric, mode, chosen) for one in trials)
+    source = f"Optuna, study {study.study_name}"
+    target = {"metric": metric, "mode": mode, "at": "last"}
+    return ImportedRun(source, space, target, imported, notes=tuple(notes))
+
+
+def _storage(storage: str) -> Any:
+    if "://" in storage:
+        return storage
+    file = Path(storage)
+    if not file.is_file():
+        raise ConfigError(
+            f"{storage}: must be a URL or a file of Optuna, but there is no such file"
+        )
+    with file.open("rb") as opened:
+        if opened.read(15) == b"SQLite format 3":
+            return f"sqlite:///{file.absolute()}"
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(file)))
+
+
+def _space(trials: "list[Trial]", notes: list[str]) -> SearchSpace:
+    """Every parameter of any trial, with the distribution that it had last."""
+    found: dict[str, Any] = {}
+    changed = set()
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            if found.setdefault(name, distribution) != distribution:
+                changed.add(name)
+            found[name] = distribution
+    if not found:
+        raise ConfigError("the study must have a trial with parameters, but has none")
+    for name in sorted(changed):
+        notes.append(f"{name}: its distribution changed during the study; the last one is taken")
+    space = []
+    for name, distribution in found.items():
+        if own_name(name, "params") != name:
+            notes.append(f"parameter {name} is called params.{name}: {name} is a metric's column")
+        if (ours := _distribution(name, distribution, notes)) is not None:
+            space.append(Hyperparameter(own_name(name, "params"), ours))
+    return SearchSpace(tuple(space))
+
+
+def _distribution(name: str, theirs: Any, notes: list[str]) -> Distribution | None:
+    """The nearest of our distributions; None for one that has a single value."""
+    if theirs.single():
+        notes.append(f"{name}: has one value alone, so there is nothing to rank")
+        return None
+    if hasattr(theirs, "choices"):
+        return Choice(
+            options=tuple(as_value(one) if one is not None else "null" for one in theirs.choices)
+        )
+    low, high, step = theirs.low, theirs.high, theirs.step
+    if isinstance(low, int):
+        if theirs.log:
+            return LogIntUniform(low=low, high=high)
+        if step == 1:
+            return IntUniform(low=low, high=high)
+    elif step is None:
+        return LogUniform(low=low, high=high) if theirs.log else Uniform(low=low, high=high)
+    count = round((high - low) / step) + 1
+    if count <= MOST_STEPS:
+        values = [low + place * step for place in range(count)]
+        return Choice(options=tuple(v if isinstance(low, int) else round(v, 12) for v in values))
+    notes.append(f"{name}: has {count:,} steps, and is taken as uniform without them")
+    kind = IntUniform if isinstance(low, int) else Uniform
+    return kind(low=low, high=high)
+
+
+def _trial(
+    trial: "Trial", space: SearchSpace, metric: str, mode: str, objective: int
+) -> ImportedTrial:
+    params = {own_name(name, "params"): value for name, value in trial.params.items()}
+    values: dict[str, Value] = {}
+    for one in space:
+        value = as_value(params.get(one.name))
+        if one.name in params and value is None:
+            value = "null"
+        values[one.name] = nearest(one, value)
+    status = STATUS[trial.state.name]
+    reports = tuple(_reports(trial, values, metric, mode, objective))
+    if status in ("completed", "stopped_early") and not reports:
+        status = "failed"  # pruned before it reported anything: there is nothing to reckon with
+    elif status in ("completed", "stopped_early") and not math.isfinite(reports[-1].score):
+        status = "diverged"
+    leaves = {name: as_value(value) for name, value in params.items()} | values
+    return ImportedTrial(f"{trial.number:05d}", leaves, status, reports, _reason(trial, status))
+
+
+def _reason(trial: "Trial", status: Status) -> str | None:
+    if status == "diverged":
+        return "not_a_number"
+    return "pruned" if trial.state.name == "PRUNED" else None
+
+
+def _reports(
+    trial: "Trial", values: dict[str, Value], metric: str, mode: str, objective: int
+) -> Iterator[ImportedReport]:
+    """One per intermediate value; the final value replaces the last one, or stands alone."""
+    points = sorted(trial.intermediate_values.items()) if objective == 0 else []
+    ages = [float(step) for step, _ in points]
+    if ages and ages[0] <= 0:  # steps counted from 0
+        ages = [age + 1 - ages[0] for age in ages]
+    scores = [float(value) for _, value in points]
+    if trial.state.name == "COMPLETE" and trial.values:
+        ages, scores = ages or [1.0], [*scores[:-1], float(trial.values[objective])]
+    sign = -1.0 if mode == "max" else 1.0
+    began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    ended = trial.datetime_complete.timestamp() if trial.datetime_complete else began
+    for number, (age, score) in enumerate(zip(ages, scores, strict=True), start=1):
+        time = began + (ended - began) * number / len(ages)
+        yield ImportedReport(
+            number, age, sign * score, {metric: score}, values, time_s=time - began, time=time
+        )
