@@ -6,7 +6,7 @@ Optuna, which is optional, reads its own storage. Nothing of it is a pickle.
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from raytune_pipe.base import ConfigError, ResultsError, Value
 from raytune_pipe.distributions import (
@@ -43,6 +43,18 @@ STATUS: dict[str, Status] = {
     "FAIL": "failed",
     "RUNNING": "running",
 }
+
+
+class _Steps(NamedTuple):
+    """How the steps of intermediate values become epochs: the first one of all is at least 1."""
+
+    shift: int
+    last: int
+
+    @classmethod
+    def of(cls, trials: "list[Trial]") -> Self:
+        steps = [step for trial in trials for step in trial.intermediate_values]
+        return cls(max(1 - min(steps, default=1), 0), max(steps, default=1))
 
 
 def load_study(storage: str, name: str | None) -> "Study":
@@ -103,7 +115,8 @@ def read_study(study: "Study", metric: str = "value", objective: int | None = No
         "good regions more densely than the space"
     ]
     space = _space(trials, notes)
-    imported = tuple(_trial(one, space, metric, mode, chosen) for one in trials)
+    scale = _Steps.of(trials)
+    imported = tuple(_trial(one, space, metric, mode, chosen, scale) for one in trials)
     source = f"Optuna, study {study.study_name}"
     target = {"metric": metric, "mode": mode, "at": "last"}
     return ImportedRun(source, space, target, imported, notes=tuple(notes))
@@ -137,8 +150,7 @@ def _space(trials: "list[Trial]", notes: list[str]) -> SearchSpace:
             found[name] = distribution
     if not found:
         raise ConfigError("the study must have a trial with parameters, but has none")
-    for name in sorted(changed):
-        notes.append(f"{name}: its distribution changed during the study; the last one is taken")
+    notes += [f"{name}: its distribution changed during the study" for name in sorted(changed)]
     space = []
     for name, distribution in found.items():
         if own_name(name, "params") != name:
@@ -175,7 +187,7 @@ def _distribution(name: str, theirs: Any, notes: list[str]) -> Distribution | No
 
 
 def _trial(
-    trial: "Trial", space: SearchSpace, metric: str, mode: str, objective: int
+    trial: "Trial", space: SearchSpace, metric: str, mode: str, objective: int, scale: _Steps
 ) -> ImportedTrial:
     params = {own_name(name, "params"): value for name, value in trial.params.items()}
     values: dict[str, Value] = {}
@@ -185,7 +197,7 @@ def _trial(
             value = "null"
         values[one.name] = nearest(one, value)
     status = STATUS[trial.state.name]
-    reports = tuple(_reports(trial, values, metric, mode, objective))
+    reports = tuple(_reports(trial, values, metric, mode, objective, scale))
     if status in ("completed", "stopped_early") and not reports:
         status = "failed"  # pruned before it reported anything: there is nothing to reckon with
     elif status in ("completed", "stopped_early") and not math.isfinite(reports[-1].score):
@@ -201,16 +213,17 @@ def _reason(trial: "Trial", status: Status) -> str | None:
 
 
 def _reports(
-    trial: "Trial", values: dict[str, Value], metric: str, mode: str, objective: int
+    trial: "Trial", values: dict[str, Value], metric: str, mode: str, objective: int, scale: _Steps
 ) -> Iterator[ImportedReport]:
     """One per intermediate value; the final value replaces the last one, or stands alone."""
     points = sorted(trial.intermediate_values.items()) if objective == 0 else []
-    ages = [float(step) for step, _ in points]
-    if ages and ages[0] <= 0:  # steps counted from 0
-        ages = [age + 1 - ages[0] for age in ages]
+    ages = [float(step + scale.shift) for step, _ in points]
     scores = [float(value) for _, value in points]
     if trial.state.name == "COMPLETE" and trial.values:
-        ages, scores = ages or [1.0], [*scores[:-1], float(trial.values[objective])]
+        ages, scores = (
+            ages or [float(scale.last + scale.shift)],
+            [*scores[:-1], float(trial.values[objective])],
+        )
     sign = -1.0 if mode == "max" else 1.0
     began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     ended = trial.datetime_complete.timestamp() if trial.datetime_complete else began

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.files import storage_errors
+from raytune_pipe.results.foreign import foreign_tables, is_foreign
 from raytune_pipe.results.journal import JOURNAL, read_events, require_known_version
 from raytune_pipe.results.lock import is_held
 from raytune_pipe.results.schema import read_file_metadata
@@ -57,7 +58,7 @@ def read_results(path: str | Path) -> Results:
                 f"{folder}: must be the folder of a run, such as results/NAME, but got "
                 + _what_is_there(folder)
             )
-        tables = _current(folder)
+        tables = foreign_tables(folder) if is_foreign(folder) else _current(folder)
     trials, reports, lineage = (_to_pandas(table) for table in tables)
     about = trials.attrs
     return Results(
