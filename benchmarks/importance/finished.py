@@ -1,13 +1,12 @@
 """Rankings of finished random searches against the true shares, ours beside Optuna's.
 
-    python -m benchmarks.importance.finished --seeds 10          # about an hour on one core
+    python -m benchmarks.importance.finished --seeds 10          # an hour and a half on one core
     python -m benchmarks.importance.finished --seeds 2 --trials 100 --no-peers
 
 Errors are means over the hyperparameters of a problem and over seeds, with noise of 0.1 standard
 deviations. Optuna's importances add up to 1 and claim to be neither first-order nor total shares,
-so they are compared with both; its fANOVA and MDI leave conditional hyperparameters out (counted
-as 0), and none of the three sees trials that diverged. Coverage is that of 90 % intervals on random
-functions that no estimator was developed on. Peers need the extra `peers`.
+so they are compared with both. Coverage is that of 90 % intervals on random functions that no
+estimator was developed on. Peers need the extra `peers`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +25,10 @@ FUNCTIONS_PER_SEED = 4
 FOR_SECONDS = "smooth valley"
 MEAN = "**the six mixed ones**"
 HELD_OUT = "held-out functions"
+ON_PEERS = (
+    "Optuna's fANOVA and MDI leave conditional hyperparameters out, which counts as 0, and none of "
+    "the three sees trials that diverged."
+)
 
 
 def judge(runs: Iterable[tuple[Problem, int]], trials: int, with_peers: bool) -> Judged:
@@ -60,7 +63,7 @@ def report(seeds: int, trials: Sequence[int], with_peers: bool) -> Iterator[str]
             if tool != OURS
         }
     yield from error_rows(errors)
-    yield ""
+    yield f"\n{ON_PEERS}\n" if with_peers else ""
     yield from trust_rows(trust)
     yield ""
     yield from seconds_rows(dict(our_seconds()) | peers_seconds)
