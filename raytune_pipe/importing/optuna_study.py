@@ -74,6 +74,8 @@ def load_study(storage: str, name: str | None) -> "Study":
     try:
         opened = optuna.storages.get_storage(_storage(storage))
         names = optuna.get_all_study_names(opened)
+    except ConfigError:
+        raise
     except Exception as error:  # SQLAlchemy's, the driver's, or the journal's own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ResultsError(f"{storage}: must be a storage of Optuna, but got: {reason}") from error

@@ -76,9 +76,9 @@ def foreign_tables(folder: Path) -> Tables:
     metadata = file_metadata(event, 0, 0)
     return Tables(
         *(
-            _to_table(frame, schema(_metrics(frame, schema([]))), file).replace_schema_metadata(
-                metadata
-            )
+            _to_table(
+                frame, _distinct(schema(_metrics(frame, schema([])))), file
+            ).replace_schema_metadata(metadata)
             for frame, schema, file in zip(frames, schemas, names, strict=True)
         )
     )
@@ -156,6 +156,14 @@ def _metrics(frame: pd.DataFrame, schema: pa.Schema) -> list[str]:
         if pd.api.types.is_numeric_dtype(frame[name].dtype)
         and not pd.api.types.is_bool_dtype(frame[name].dtype)
     ]
+
+
+def _distinct(schema: pa.Schema) -> pa.Schema:
+    """Without the standard metrics whose name is a hyperparameter's here, such as lr."""
+    kept: dict[str, pa.Field] = {}
+    for field in schema:
+        kept.setdefault(field.name, field)
+    return pa.schema(kept.values())
 
 
 def _to_table(frame: pd.DataFrame, schema: pa.Schema, file: Path) -> pa.Table:
