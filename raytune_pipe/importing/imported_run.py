@@ -104,12 +104,12 @@ def nearest(one: Hyperparameter, value: Value) -> Value:
     if value is None or distribution.contains(value):
         return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and np.isfinite(value):  # type: ignore[arg-type]  # a number here
+    if is_number and np.isfinite(value):
         if not isinstance(distribution, Choice):
-            held = min(max(value, distribution.low), distribution.high)  # type: ignore[type-var, operator]  # likewise
-            return held if distribution.contains(held) else round(held)  # type: ignore[arg-type]
+            held = min(max(value, distribution.low), distribution.high)
+            return held if distribution.contains(held) else round(held)
         if distribution.ordered:
-            return min(distribution.labels, key=lambda label: abs(label - value))  # type: ignore[operator, arg-type, return-value]
+            return min(distribution.labels, key=lambda label: abs(label - value))
     raise ConfigError(
         f"search_space.{one.name}: must hold every value that was tried, but {value!r} is not in "
         f"{distribution!r}; mend the search space"

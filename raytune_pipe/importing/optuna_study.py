@@ -30,10 +30,8 @@ from raytune_pipe.results.events import Status
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 if TYPE_CHECKING:
-    import optuna
-
-    Study = optuna.study.Study
-    Trial = optuna.trial.FrozenTrial
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial as Trial
 
 MOST_STEPS = 64
 """A float with a step that has no more values than this is taken as a choice of them."""
@@ -87,7 +85,8 @@ def load_study(storage: str, name: str | None) -> "Study":
             f"--study: must name a study of {storage}, but {got}; there are "
             f"{', '.join(names) or 'none'}"
         )
-    return optuna.load_study(study_name=name, storage=opened)
+    study: Study = optuna.load_study(study_name=name, storage=opened)
+    return study
 
 
 def read_study(study: "Study", metric: str = "value", objective: int | None = None) -> ImportedRun:
