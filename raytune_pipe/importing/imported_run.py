@@ -1,5 +1,6 @@
 """A run that another program made, and its way into a run directory of ours."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-import numpy as np
 from ruamel.yaml import YAML
 
 from raytune_pipe.base import ConfigError, Value, to_json
@@ -103,13 +103,14 @@ def nearest(one: Hyperparameter, value: Value) -> Value:
     distribution = one.distribution
     if value is None or distribution.contains(value):
         return value
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and np.isfinite(value):
+    if isinstance(value, int | float) and type(value) is not bool and math.isfinite(value):
         if not isinstance(distribution, Choice):
             held = min(max(value, distribution.low), distribution.high)
             return held if distribution.contains(held) else round(held)
         if distribution.ordered:
-            return min(distribution.labels, key=lambda label: abs(label - value))
+            numbers = [label for label in distribution.labels if isinstance(label, int | float)]
+            number: float = value
+            return min(numbers, key=lambda label: abs(label - number))
     raise ConfigError(
         f"search_space.{one.name}: must hold every value that was tried, but {value!r} is not in "
         f"{distribution!r}; mend the search space"
