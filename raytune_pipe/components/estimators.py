@@ -50,8 +50,8 @@ class Expansion(Component):
 class Boosting(Component):
     """Gradient-boosted trees (Friedman 2001, doi:10.1214/aos/1013203451).
 
-    The shares are estimated at quasi-random points (Jansen 1999,
-    doi:10.1016/S0010-4655(98)00154-4). Ten times as slow as an expansion, and blurred below some
+    The shares are estimated at quasi-random points (Saltelli et al. 2010,
+    doi:10.1016/j.cpc.2009.09.018; Jansen 1999, doi:10.1016/S0010-4655(98)00154-4). Ten times as slow as an expansion, and blurred below some
     hundred trials; a check on it where the response has cliffs.
     """
 
@@ -60,7 +60,7 @@ class Boosting(Component):
     """Number of trees."""
     depth: Count = 4
     """Levels of splits in each tree."""
-    shrinkage: Annotated[Positive, Field(le=1)] = 0.06
+    shrinkage: Annotated[Positive, Field(le=1)] = 0.12
     """Factor on what each tree adds."""
 
     def fit(self, space: SearchSpace, units: Array, target: Array) -> Refittable:

@@ -16,8 +16,10 @@ from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
 
-POINTS = 512
+POINTS = 1024
 """Quasi-random points for the shares, a power of two; their error is far below the trees' own."""
+LEAST_INTERACTION = 0.005
+"""What an axis must do beyond itself to be looked at in pairs."""
 BACKGROUND = 256
 """The same for a mean over all other axes."""
 MIDDLE = 0.5
@@ -48,23 +50,28 @@ class FittedBoosting:
         return predicted
 
     def shares(self) -> Shares:
-        """Swap one or two axes between two samples: what changes is theirs (Jansen)."""
+        """Swap one or two axes between two samples: what changes is theirs.
+
+        Closed shares as means of products (Saltelli et al. 2010, doi:10.1016/j.cpc.2009.09.018),
+        whose error vanishes with the share, and total shares by Jansen. A pair has at most what
+        its members do beyond themselves, so only axes with interactions are swapped in pairs.
+        """
         axes = len(self.space)
         sample = qmc.Sobol(2 * axes, scramble=True, rng=0).random(POINTS)
         left, right = sample[:, :axes], sample[:, axes:]
-        pairs = list(itertools.combinations(range(axes), 2))
-        swaps = [(axis,) for axis in range(axes)] + pairs
-        points = [left, right, *(_swapped(left, right, swap) for swap in swaps)]
-        values = self._at(np.vstack(points)).reshape(len(points), POINTS)
-        variance = float(np.var(values[:2]))
+        at_left, at_right = self._at(left), self._at(right)
+        variance = float(np.var([at_left, at_right]))
         if variance == 0:
             return Shares(np.zeros(axes), np.zeros(axes), np.zeros((axes, axes)), 0.0)
-        closed = 1 - ((values[1] - values[2:]) ** 2).mean(axis=1) / (2 * variance)
-        total = ((values[0] - values[2 : 2 + axes]) ** 2).mean(axis=1) / (2 * variance)
-        first = np.clip(closed[:axes], 0.0, 1.0)
+        weights = (at_right - (at_left.mean() + at_right.mean()) / 2) / (variance * POINTS)
+        swaps = [self._at(_swapped(left, right, (axis,))) - at_left for axis in range(axes)]
+        alone = np.array([weights @ one for one in swaps])
+        first = np.clip(alone, 0.0, 1.0)
+        total = np.array([(one**2).mean() / (2 * variance) for one in swaps])
         interactions = np.zeros((axes, axes))
-        for pair, share in zip(pairs, closed[axes:], strict=True):
-            beyond = max(share - closed[pair[0]] - closed[pair[1]], 0.0)
+        for pair in itertools.combinations(np.flatnonzero(total - first > LEAST_INTERACTION), 2):
+            together = weights @ (self._at(_swapped(left, right, pair)) - at_left)
+            beyond = max(together - alone[list(pair)].sum(), 0.0)
             interactions[pair] = interactions[pair[::-1]] = beyond
         self._to_children(first, total, interactions)
         return Shares(first, np.clip(total, 0.0, 1.0), interactions, variance)
