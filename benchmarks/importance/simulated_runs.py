@@ -1,0 +1,130 @@
+"""Runs by our own decision makers over curves that are known: looked up, not trained."""
+
+import dataclasses
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.results.events import DecisionEvent, DecisionRecord, Event, ReportEvent, Status
+from raytune_pipe.results.reading import Results
+from raytune_pipe.results.tables import TableFold
+from raytune_pipe.scheduling.decisions import Decision, DecisionMaker, Report
+from raytune_pipe.trial import leaves
+from raytune_pipe.tuning.extending import experiment_event
+
+Array = NDArray[np.float64]
+Seconds = Callable[[PlannedTrial], float]
+
+WORKERS = 8
+
+
+def simulated_run(
+    made: Experiment,
+    plan: Sequence[PlannedTrial],
+    curves: Mapping[str, Array],
+    seconds: Seconds,
+) -> Results:
+    """The results of a run in which eight workers train at once.
+
+    ``curves`` holds the losses of each trial ``[epochs]``, NaN from where it diverges;
+    ``seconds`` says how long an epoch of a trial takes, anew for each.
+    """
+    maker = made.scheduler.build(made.space(), list(curves), made.trial.epochs, made.seed)
+    fold = TableFold()
+    fold.add(experiment_event(made, list(plan)))
+    for one in plan:
+        planned = {"event": "plan", "trial_id": one.trial_id, "leaves": leaves(one.trial)}
+        fold.add(cast(Event, {**planned, "values": one.values}))
+    for event in _events(plan, curves, maker, seconds):
+        fold.add(event)
+    return _results(fold, made)
+
+
+def _events(
+    plan: Sequence[PlannedTrial],
+    curves: Mapping[str, Array],
+    maker: DecisionMaker,
+    seconds: Seconds,
+) -> Iterator[Event]:
+    """Reports, decisions and ends in the order in which the workers would make them."""
+    waiting = list(plan)[::-1]
+    busy: list[tuple[float, str, int]] = []
+    """When a worker's epoch ends, its trial, and the number of that epoch."""
+    of_id = {one.trial_id: one for one in plan}
+    now = 0.0
+    while waiting or busy:
+        while waiting and len(busy) < WORKERS:
+            name = waiting.pop().trial_id
+            heapq.heappush(busy, (now + seconds(of_id[name]), name, 1))
+        now, name, epoch = heapq.heappop(busy)
+        report = _report(of_id[name], epoch, float(curves[name][epoch - 1]), now)
+        yield report
+        (decision,) = maker.on_report(
+            Report(name, epoch, float(epoch), report["score"], report["values"])
+        )
+        if decision.action == "stop" or decision.rung is not None:
+            yield _decided(decision, epoch)
+        status = _end(decision, is_last=epoch == len(curves[name]))
+        if status:
+            yield {
+                "event": "end",
+                "trial_id": name,
+                "status": status,
+                "reason": None,
+                "error": None,
+                "time": now,
+            }
+        else:
+            heapq.heappush(busy, (now + seconds(of_id[name]), name, epoch + 1))
+
+
+def _end(decision: Decision, is_last: bool) -> Status | None:
+    if decision.action == "stop":
+        return "diverged" if decision.diverged else "stopped_early"
+    return "completed" if is_last else None
+
+
+def _report(planned: PlannedTrial, epoch: int, loss: float, now: float) -> ReportEvent:
+    return {
+        "event": "report",
+        "trial_id": planned.trial_id,
+        "report": epoch,
+        "attempt": 0,
+        "segment": 0,
+        "epoch": float(epoch),
+        "step": epoch,
+        "time_s": now,
+        "score": loss,
+        "metrics": {"val_loss": loss},
+        "values": planned.values,
+        "checkpoint": None,
+        "verdict": None,
+        "time": now,
+    }
+
+
+def _decided(decision: Decision, report: int) -> DecisionEvent:
+    record = cast(DecisionRecord, dataclasses.asdict(decision))
+    trial = decision.trial
+    return {"event": "decision", "trial_id": trial, "report": report, "decisions": [record]}
+
+
+def _results(fold: TableFold, made: Experiment) -> Results:
+    trials, reports, lineage = (
+        table.to_pandas(types_mapper=pd.ArrowDtype) for table in fold.tables(0)
+    )
+    return Results(
+        trials=trials,
+        reports=reports,
+        lineage=lineage,
+        experiment=made.resolved(),
+        space=made.space(),
+        objective=made.objective.model_dump(mode="json"),
+        path=Path(),
+    )
