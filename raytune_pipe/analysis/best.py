@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from raytune_pipe.analysis.observations import value_of
-from raytune_pipe.base import ResultsError, TooFewTrialsError, Value, to_json
+from raytune_pipe.base import ConfigError, ResultsError, TooFewTrialsError, Value, to_json
 from raytune_pipe.components.schedulers import Fifo
 from raytune_pipe.components.searchers import Random
 from raytune_pipe.experiment import Experiment
@@ -106,6 +106,21 @@ def best_trial(results: Results) -> BestTrial:
         weights=_weights(results, reports, number),
         ancestry=_ancestry(results.lineage, trial_id, number),
     )
+
+
+def is_trainable(results: Results) -> bool:
+    """Whether the run holds what its trials trained, so that one can be trained again."""
+    return "trial" in results.experiment
+
+
+def require_trainable(results: Results) -> None:
+    """Raise ConfigError unless the run's trials can be trained again."""
+    if not is_trainable(results):
+        source = results.experiment.get("imported_from", "another program's tables")
+        raise ConfigError(
+            f"{results.path}: must be a run that raytune-pipe trained for its best trial to be"
+            f" exported or tested, but it is made from {source}; train it where it came from"
+        )
 
 
 def experiment_of(experiment: Experiment, best: BestTrial) -> Experiment:
