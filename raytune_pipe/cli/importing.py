@@ -101,7 +101,7 @@ def _write(
     run: "ImportedRun", found: str, name: str | None, storage: Path, new: bool, as_json: bool
 ) -> None:
     """Write the run, and say what is in it."""
-    from raytune_pipe.importing.imported_run import write_run
+    from raytune_pipe.importing.writing import write_run
 
     path = write_run(run, storage, name or _as_name(found), new=new)
     for note in run.notes:

@@ -1,22 +1,25 @@
 """A plain Ray Tune experiment folder, from its JSON and text files alone; pickles are not read."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from raytune_pipe.base import ConfigError, ResultsError, Value
+from raytune_pipe.base import ConfigError, Value
 from raytune_pipe.importing.imported_run import (
     ImportedReport,
     ImportedRun,
     ImportedTrial,
-    as_value,
     nearest,
     own_metric,
-    own_name,
+)
+from raytune_pipe.importing.ray_files import (
+    RayTrial,
+    Row,
+    flat,
+    iteration_of,
+    metrics_of,
+    read_trials,
 )
 from raytune_pipe.importing.ray_population import (
     EXPLOITS,
@@ -27,34 +30,14 @@ from raytune_pipe.importing.ray_population import (
     interval_of,
     read_exploits,
 )
-from raytune_pipe.results.events import Status
-from raytune_pipe.results.files import storage_errors
-from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
-
-Row = Mapping[str, Any]
-
-BOOKKEEPING = frozenset(
-    {
-        *("timestamp", "checkpoint_dir_name", "should_checkpoint", "done", "training_iteration"),
-        *("trial_id", "date", "time_this_iter_s", "time_total_s", "pid", "hostname", "node_ip"),
-        *("config", "time_since_restore", "iterations_since_restore", "experiment_tag"),
-    }
+from raytune_pipe.importing.ray_space import (
+    is_changing,
+    require_known,
+    skeleton,
+    with_own_names,
 )
-"""What Ray writes into every result beside the metrics."""
-UNENDED = ("RUNNING", "PENDING", "PAUSED")
-
-
-@dataclass(frozen=True)
-class RayTrial:
-    """The files of one trial."""
-
-    folder: Path
-    trial_id: str
-    params: dict[str, Value]
-    """``params.json``, flat; under population-based training these are the last ones."""
-    rows: list[Row]
-    error: str | None
-    is_unended: bool
+from raytune_pipe.results.events import Status
+from raytune_pipe.search_space import SearchSpace
 
 
 def read_ray_folder(
@@ -84,13 +67,13 @@ def read_ray_folder(
         ResultsError: the folder has no trials, or a file in it is damaged.
     """
     notes: list[str] = []
-    trials = _read_trials(folder, notes)
+    trials = read_trials(folder, notes)
     if space is None:
-        raise ConfigError(_skeleton(folder, trials))
-    space = _with_own_names(space, notes)
-    _require_known(space, trials, metric)
-    full = epochs or max((_iteration(row) for one in trials for row in one.rows), default=0)
-    is_population = (folder / EXPLOITS).exists() or _is_changing(space, trials)
+        raise ConfigError(skeleton(folder, trials))
+    space = with_own_names(space, notes)
+    require_known(space, trials, metric)
+    full = epochs or max((iteration_of(row) for one in trials for row in one.rows), default=0)
+    is_population = (folder / EXPLOITS).exists() or is_changing(space, trials)
     exploits = read_exploits(folder, (one.trial_id for one in trials), flat)
     importer = _Importer(space, metric, mode, full, exploits if is_population else None)
     imported = tuple(importer.trials(trials))
@@ -137,12 +120,12 @@ class _Importer:
                 copy._replace(values=self._held(copy.values))
                 for copy in self.exploits.get(one.trial_id, ())
             ]
-            ages = [_iteration(row) for row in one.rows]
+            ages = [iteration_of(row) for row in one.rows]
             courses[one.trial_id] = course_of(ages, in_force, copies, self.is_population)
         self.lost = sum(step.lost for course in courses.values() for step in course)
         numbers = {
             one.trial_id: {
-                _iteration(row): step.number
+                iteration_of(row): step.number
                 for row, step in zip(one.rows, courses[one.trial_id], strict=True)
             }
             for one in found
@@ -166,11 +149,11 @@ class _Importer:
                 before = decision_of(
                     one.trial_id, values[place - 1], values[place], copy, donor_report or None
                 )
-            metrics = _metrics(row)
+            metrics = metrics_of(row)
             reports.append(
                 ImportedReport(
                     number=step.number,
-                    epoch=float(_iteration(row)),
+                    epoch=float(iteration_of(row)),
                     score=self.sign * metrics.get(self.metric, math.nan),
                     metrics=metrics,
                     values=values[place],
@@ -213,186 +196,3 @@ class _Importer:
         if self.is_population or reports[-1].epoch >= self.full:
             return "completed", None
         return "stopped_early", f"ended at iteration {reports[-1].epoch:g} of {self.full:g}"
-
-
-def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Value]:
-    """A nested configuration by dotted names; a slash in a name becomes a dot."""
-    found: dict[str, Value] = {}
-    for key, value in config.items():
-        name = above + str(key).replace("/", ".")
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{name}.")
-        else:
-            found[name if above else own_name(name)] = as_value(value)
-    return found
-
-
-def _read_trials(folder: Path, notes: list[str]) -> list[RayTrial]:
-    with storage_errors(folder):
-        if not folder.is_dir():
-            raise ResultsError(f"{folder}: must be the folder of a Ray Tune experiment, but is not")
-        found = sorted(file.parent for file in folder.glob("*/params.json"))
-    if not found:
-        raise ResultsError(
-            f"{folder}: must hold a folder with params.json for each trial, but holds none; name "
-            "the experiment's folder, such as ~/ray_results/NAME (Ray writes these files unless "
-            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS is set)"
-        )
-    unended = _unended(folder)
-    return [_read_trial(one, unended, notes) for one in found]
-
-
-def _read_trial(folder: Path, unended: frozenset[str], notes: list[str]) -> RayTrial:
-    params = _json(folder / "params.json", _text(folder / "params.json"))
-    rows: list[Row] = []
-    file = folder / "result.json"
-    lines = _text(file).splitlines() if file.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(_json(file, line, number))
-        except ResultsError:
-            if number < len(lines):
-                raise
-            notes.append(f"{folder.name}: the last line of result.json is cut off, and left out")
-    errors = folder / "error.txt"
-    trial_id = str(rows[0].get("trial_id") or folder.name) if rows else _id_of(folder)
-    return RayTrial(
-        folder=folder,
-        trial_id="".join(one if one.isalnum() or one in "_-" else "_" for one in trial_id),
-        params=flat(params),
-        rows=rows,
-        error=_text(errors) if errors.is_file() else None,
-        is_unended=trial_id in unended,
-    )
-
-
-def _id_of(folder: Path) -> str:
-    """The id in a folder's name, such as 943ed_00002 in train_943ed_00002_2_lr=0.1_2026-..."""
-    parts = folder.name.split("_")
-    for left, right in pairwise(parts):
-        if len(right) == 5 and right.isdigit():
-            return f"{left}_{right}"
-    return folder.name
-
-
-def _unended(folder: Path) -> frozenset[str]:
-    """Ids of trials that had not ended when Ray wrote its state last."""
-    files = sorted(folder.glob("experiment_state-*.json"))
-    if not files:
-        return frozenset()
-    try:
-        states = [json.loads(one[0]) for one in json.loads(_text(files[-1]))["trial_data"]]
-        return frozenset(one["trial_id"] for one in states if one["status"] in UNENDED)
-    except (ValueError, KeyError, TypeError, IndexError):
-        return frozenset()  # it is of another version of Ray
-
-
-def _text(file: Path) -> str:
-    with storage_errors(file):
-        return file.read_text(encoding="utf-8", errors="replace")
-
-
-def _json(file: Path, text: str, line: int | None = None) -> dict[str, Any]:
-    where = f"{file}:{line}" if line else f"{file}"
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ResultsError(f"{where}: must be JSON, but {error}") from error
-    if not isinstance(found, dict):
-        raise ResultsError(f"{where}: must be a JSON object, but got {text[:80]}")
-    return found
-
-
-def _iteration(row: Row) -> int:
-    number = row.get("training_iteration")
-    if not isinstance(number, int):
-        raise ResultsError(
-            f"result.json: every row must have a training_iteration, but one has {number!r}"
-        )
-    return number
-
-
-def _metrics(row: Row) -> dict[str, float]:
-    return {own_metric(name): value for name, value in _numbers(row) if name not in BOOKKEEPING}
-
-
-def _numbers(row: Row, above: str = "") -> Iterator[tuple[str, float]]:
-    for key, value in row.items():
-        name = f"{above}{key}"
-        if isinstance(value, int | float):
-            yield name, float(value)
-        elif isinstance(value, Mapping) and name != "config":
-            yield from _numbers(value, f"{name}/")
-
-
-def _with_own_names(space: SearchSpace, notes: list[str]) -> SearchSpace:
-    renamed = {name: own_name(name) for name in space.names if own_name(name) != name}
-    for name, own in renamed.items():
-        notes.append(f"hyperparameter {name} is called {own}: {name} is the column of a metric")
-    return SearchSpace(
-        tuple(
-            Hyperparameter(
-                own_name(one.name),
-                one.distribution,
-                one.condition and Condition(own_name(one.condition.parent), one.condition.values),
-            )
-            for one in space
-        )
-    )
-
-
-def _require_known(space: SearchSpace, trials: list[RayTrial], metric: str) -> None:
-    known = {name for one in trials for name in one.params}
-    unknown = [name for name in space.names if name not in known]
-    if unknown:
-        raise ConfigError(
-            f"search_space.{unknown[0]}: must be in params.json of some trial, but only "
-            f"{', '.join(sorted(known))} are"
-        )
-    seen = {name for one in trials for row in one.rows for name, _ in _numbers(row)}
-    if metric not in seen - BOOKKEEPING:
-        raise ConfigError(
-            f"--metric: must be a number that trials reported, but got {metric!r}; there are "
-            f"{', '.join(sorted(seen - BOOKKEEPING)) or 'none'}"
-        )
-
-
-def _is_changing(space: SearchSpace, trials: list[RayTrial]) -> bool:
-    """Whether a searched hyperparameter changed while a trial ran."""
-    return any(
-        len({repr(flat(row.get("config") or {}).get(name)) for row in one.rows}) > 1
-        for one in trials
-        for name in space.names
-    )
-
-
-def _skeleton(folder: Path, trials: list[RayTrial]) -> str:
-    """What to write for ``--space``, with what was seen of each parameter."""
-    seen: dict[str, list[Value]] = {}
-    for one in trials:
-        configs = [one.params, *(flat(row.get("config") or {}) for row in one.rows)]
-        for name, value in (pair for config in configs for pair in config.items()):
-            if value is not None and value not in seen.setdefault(name, []):
-                seen[name].append(value)
-    lines = [_entry(name, values) for name, values in seen.items() if len(values) > 1]
-    return "\n".join(
-        [
-            f"{folder}: the distributions that were searched must be known, but Ray's JSON files do"
-            " not hold them, and a guess from what was drawn would rank wrongly; write them into a"
-            " file, and name it: --space space.yaml. What was seen:",
-            "search_space:",
-            *lines,
-        ]
-    )
-
-
-def _entry(name: str, values: list[Value]) -> str:
-    numbers = [one for one in values if isinstance(one, int | float) and type(one) is not bool]
-    if len(numbers) < len(values) or (len(values) <= 4 and all(type(one) is int for one in values)):
-        options = json.dumps(sorted(values, key=lambda one: (str(type(one)), one)))
-        return f"  {name}: {{kind: choice, options: {options}}}  # seen; are these all?"
-    low, high = min(numbers), max(numbers)
-    kind = "int_uniform" if all(type(one) is int for one in values) else "uniform"
-    if low > 0 and high / low > 20:
-        kind = "log_" + kind
-    return f"  {name}: {{kind: {kind}, low: {low}, high: {high}}}  # seen; write what was searched"

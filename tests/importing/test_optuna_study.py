@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from raytune_pipe.base import ConfigError, ResultsError
-from raytune_pipe.importing.imported_run import write_run
 from raytune_pipe.importing.optuna_study import load_study, read_study
+from raytune_pipe.importing.writing import write_run
 from raytune_pipe.results.reading import read_results
 
 optuna = pytest.importorskip("optuna")

@@ -7,8 +7,9 @@ import pytest
 
 from raytune_pipe.base import ConfigError, NameTakenError, ResultsError
 from raytune_pipe.distributions import Choice, LogUniform
-from raytune_pipe.importing.imported_run import write_run
-from raytune_pipe.importing.ray_tune import flat, read_ray_folder
+from raytune_pipe.importing.ray_files import flat
+from raytune_pipe.importing.ray_tune import read_ray_folder
+from raytune_pipe.importing.writing import write_run
 from raytune_pipe.results.reading import read_results
 from raytune_pipe.results.verifying import verify_run
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
