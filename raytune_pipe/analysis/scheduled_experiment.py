@@ -40,10 +40,13 @@ class ScheduledExperiment(NamedTuple):
 
     def to_yaml(self) -> str:
         """The experiment file; on top what the lineage was trained under, and the notes."""
-        lines = ["Trains from scratch as the best weights of a population were trained:"]
-        for name in self.lineage.changed:
-            lines.append(f"  {name}: {course_in_words(self.lineage.course(name))}")
-        return "".join(f"# {line}\n" for line in (*lines, *self.notes)) + self.experiment.to_yaml()
+        title = "Trains from scratch as the best weights of a population were trained:"
+        courses = (
+            f"  {name}: {course_in_words(self.lineage.course(name))}"
+            for name in self.lineage.changed
+        )
+        head = "".join(f"# {line}\n" for line in (title, *courses, *self.notes))
+        return head + self.experiment.to_yaml()
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON."""
