@@ -15,7 +15,7 @@ def found(results: Results) -> LineageSchedule:
     return lineage_schedule(results, best_trial(results))
 
 
-def values(learned: LineageSchedule) -> list[tuple[str, object, object]]:
+def values(learned: LineageSchedule) -> list[tuple[object, ...]]:
     return [(one.trial_id, *one.values.values()) for one in learned.epochs]
 
 
