@@ -10,9 +10,9 @@ from tests.analysis.test_scheduled_experiment import scheduled
 
 
 def shown(alone: ScheduledExperiment) -> str:
-    console = Console(file=StringIO(), width=80, color_system=None)
-    console.print(*schedule_parts(alone), sep="\n")
-    return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO, as given
+    file = StringIO()
+    Console(file=file, width=80, color_system=None).print(*schedule_parts(alone), sep="\n")
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
 def test_each_hyperparameter_that_changed_has_a_line() -> None:
