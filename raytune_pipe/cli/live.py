@@ -42,8 +42,10 @@ class LiveState:
     name: str = ""
     metric: str = ""
     at_best: bool = False
+    imported: bool = False
+    """Whether another program trained it, so that it cannot be gone on with."""
     planned: dict[str, float] = field(default_factory=dict)
-    """Planned epochs of each trial."""
+    """Planned epochs of each trial; 0 where another program did not tell."""
     status: dict[str, Status] = field(default_factory=dict)
     """Of the trials that have begun."""
     trained: Counter[str] = field(default_factory=Counter)
@@ -76,10 +78,13 @@ class LiveState:
             self.name = event["experiment"]["name"]
             self.metric = event["objective"]["metric"]
             self.at_best = event["objective"]["at"] == "best"
-            epochs = event["experiment"]["trial"]["epochs"]
-            self.planned = dict.fromkeys(self.planned, float(epochs))  # where it is extended
+            self.imported = "trial" not in event["experiment"]
+            if self.planned:  # it is extended
+                epochs = float(event["experiment"]["trial"]["epochs"])
+                self.planned = dict.fromkeys(self.planned, epochs)
         elif event["event"] == "plan":
-            self.planned[event["trial_id"]] = float(event["leaves"]["epochs"] or 0)
+            epochs = 0.0 if self.imported else float(event["leaves"]["epochs"] or 0)
+            self.planned[event["trial_id"]] = epochs
         elif event["event"] == "start":
             self.status[event["trial_id"]] = "running"
             self.began = event["time"] if self.began is None else self.began
@@ -165,14 +170,19 @@ def rows(state: LiveState) -> Iterator[tuple[str, str]]:
         return
     left = state.seconds_left
     remaining = f", at most {duration(left)} left" if left else ""
-    epochs = f"{state.trained.total()} of {sum(state.planned.values()):g}"
-    yield "epochs", f"{epochs}, {duration(_elapsed(state))} so far{remaining}"
+    yield "epochs", f"{epochs_so_far(state)}, {duration(_elapsed(state))} so far{remaining}"
     best = state.best
     if best:
         yield "best", f"{state.metric} {best.value:.4g} ({best.trial_id}, {_at(best)})"
         for name, value in best.values.items():
             if value is not None:
                 yield "", f"{name} {shown(value)}"
+
+
+def epochs_so_far(state: LiveState) -> str:
+    """The epochs that are trained, and of how many where that is known."""
+    planned = sum(state.planned.values())
+    return f"{state.trained.total()}" + (f" of {planned:g}" if planned else "")
 
 
 def line(event: Event, state: LiveState) -> str | None:

@@ -116,12 +116,15 @@ def extension_of(experiment: "Experiment", run: Path) -> "Experiment | None":
 
     Raises:
         ConfigError: something differs; names the path, what is recorded and what the file has.
+            Or the run is an imported one.
     """
     from raytune_pipe.base import ConfigError, to_json
+    from raytune_pipe.results.described import require_launched
     from raytune_pipe.results.journal import JOURNAL, recorded_experiment
 
     begun, changes = recorded_experiment(run / JOURNAL), dict[str, str]()
     if begun:  # fields that have come since get their defaults, in which nothing differs
+        require_launched(begun["experiment"], run)
         recorded = type(experiment).model_validate_json(to_json(begun["experiment"]))
         changes = dict(_changes(recorded.resolved(), experiment.resolved()))
     if changes.keys() <= EXTENSIONS:

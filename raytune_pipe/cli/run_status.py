@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from raytune_pipe.base import ResultsError
-from raytune_pipe.cli.live import LiveState, duration, rows
+from raytune_pipe.cli.live import LiveState, duration, epochs_so_far, rows
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, journal_of, read_events
 from raytune_pipe.results.lock import describe_holder, is_held
@@ -36,7 +36,8 @@ class RunOverview:
     def next_words(self) -> tuple[str, ...]:
         """The command that comes next."""
         after = {"running": "watch", "finished": "analyze", "damaged": "verify"}
-        return ("raytune-pipe", after.get(self.state, "resume"), str(self.path))
+        otherwise = "analyze" if self.progress.imported else "resume"
+        return ("raytune-pipe", after.get(self.state, otherwise), str(self.path))
 
     def to_mapping(self) -> dict[str, Any]:
         """As plain values."""
@@ -147,6 +148,6 @@ def _cells(status: RunOverview) -> Iterator[str]:
     yield status.path.name
     yield status.state
     yield ", ".join(f"{count} {name}" for name, count in progress.counts.items())
-    yield f"{progress.trained.total()} of {sum(progress.planned.values()):g}"
+    yield epochs_so_far(progress)
     yield f"{progress.metric} {progress.best.value:.4g}" if progress.best else ""
     yield f"{duration(status.age_s)} ago"

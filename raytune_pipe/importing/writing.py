@@ -37,7 +37,7 @@ def write_run(run: ImportedRun, storage: Path, name: str, *, new: bool = False) 
         raise ConfigError(f"{run.source}: must have a trial at least, but has none")
     experiment = _experiment(run, name)
     events = list(_events(run))  # before anything is claimed
-    with RunDirectory.claim(storage, name, new=new) as directory:
+    with RunDirectory.claim(storage, name, new=new, launched=False) as directory:
         try:
             if new:
                 experiment["experiment"]["name"] = directory.path.name

@@ -37,6 +37,16 @@ def read_mapping(file: Path) -> dict[str, Any]:
     return found
 
 
+def require_launched(experiment: Mapping[str, Any], run: Path) -> None:
+    """Raise ConfigError unless the run can be gone on with: an imported one trains nothing."""
+    if "trial" not in experiment:
+        source = experiment.get("imported_from", "another program's tables")
+        raise ConfigError(
+            f"{run}: must be a run that raytune-pipe launched to go on with it, but it is made from"
+            f" {source}; go on where it came from, or import what is there now under another name"
+        )
+
+
 def space_of(experiment: Mapping[str, Any], where: Path) -> SearchSpace:
     """The search space of an experiment: each name with its distribution.
 

@@ -71,10 +71,11 @@ class RunDirectory:
         """What is appended here is on disk when the append returns."""
 
     @classmethod
-    def claim(cls, storage: Path, name: str, new: bool = False) -> Self:
+    def claim(cls, storage: Path, name: str, new: bool = False, *, launched: bool = True) -> Self:
         """Take a name in a storage folder for a new run.
 
         With ``new``, a name that is taken gives the first free of ``name-2``, ``name-3``, ...
+        What is not ``launched`` but imported cannot go on with the run that has its name.
 
         Raises:
             ConfigError: the name is not fit for a folder.
@@ -90,7 +91,7 @@ class RunDirectory:
         with storage_errors(storage):
             made_storage = not storage.exists()
             storage.mkdir(parents=True, exist_ok=True)
-        path = _make_folder(storage, name, new)
+        path = _make_folder(storage, name, new, launched)
         lock: Lock | None = None
         try:
             lock = take_lock(path)
@@ -308,7 +309,7 @@ def _write_bytes(data: bytes, file: BinaryIO) -> None:
     file.write(data)
 
 
-def _make_folder(storage: Path, name: str, new: bool) -> Path:
+def _make_folder(storage: Path, name: str, new: bool, launched: bool) -> Path:
     number = 1
     while True:
         path = storage / (name if number == 1 else f"{name}-{number}")
@@ -325,8 +326,8 @@ def _make_folder(storage: Path, name: str, new: bool) -> Path:
                 "name: --name NAME, or take the next free one: --new"
             )
         if not new:
+            resume = f"go on with that run: raytune-pipe resume {shlex.quote(str(path))}, or "
             raise NameTakenError(
-                f"{path}: the name must be free, but it is taken; go on with that run: "
-                f"raytune-pipe resume {shlex.quote(str(path))}, or choose another name: --name "
-                "NAME, or take the next free one: --new"
+                f"{path}: the name must be free, but it is taken; {resume if launched else ''}"
+                "choose another name: --name NAME, or take the next free one: --new"
             )

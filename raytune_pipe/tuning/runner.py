@@ -14,6 +14,7 @@ from typing import Literal
 from raytune_pipe.base import ClusterError, ClusterLostError, ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.control import take_stop_request
+from raytune_pipe.results.described import require_launched
 from raytune_pipe.results.events import Event, FinishEvent
 from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experiment
 from raytune_pipe.results.run_directory import RunDirectory, read_status
@@ -102,13 +103,15 @@ def resume(
         steal_lock: also where a process on another host holds the run which cannot be asked.
 
     Raises:
-        ConfigError: the trials so far would be others in a larger experiment, or a variable of
-            `env_passthrough` is not set.
+        ConfigError: the trials so far would be others in a larger experiment, a variable of
+            `env_passthrough` is not set, or the run is an imported one.
         NameTakenError: a process still runs it.
         ResultsError: there is no run, its journal is damaged, or it cannot be written.
         ClusterError: as in `launch`.
     """
     begun = recorded_experiment(path / JOURNAL)
+    if begun:
+        require_launched(begun["experiment"], path)
     if experiment and begun:
         before = Experiment.model_validate_json(to_json(begun["experiment"]))
         experiment = experiment if is_extension(before, experiment) else None
