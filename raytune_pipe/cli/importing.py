@@ -42,7 +42,7 @@ def _where_to(body: Body) -> Body:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--space",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
     help="YAML file whose search_space holds the distributions; without it, one to fill in is"
     " shown.",
@@ -91,7 +91,8 @@ def optuna_study(
     storage_file: str, study: str | None, metric: str, objective: int | None, **where: Any
 ) -> None:
     """Import a study of Optuna from a STORAGE: a URL, an SQLite file or a journal file."""
-    from raytune_pipe.importing.optuna_study import load_study, read_study
+    from raytune_pipe.importing.optuna_storage import load_study
+    from raytune_pipe.importing.optuna_study import read_study
 
     loaded = load_study(storage_file, study)
     _write(read_study(loaded, metric, objective), loaded.study_name, **where)

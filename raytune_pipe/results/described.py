@@ -112,7 +112,8 @@ def _hyperparameter(name: str, entry: Any, where: Path) -> Hyperparameter:
         distribution = DISTRIBUTION.validate_python(rest, strict=False)
     except ValidationError as error:
         said = "; ".join(
-            ".".join(map(str, (name, *one["loc"][1:]))) + f": {one['msg']}"
+            ".".join(map(str, (name, *one["loc"][1:])))
+            + f": must be valid, but got {one['input']!r:.80}: {one['msg']}"
             for one in error.errors(include_url=False)
         )
         raise ConfigError(f"{where}: search_space.{said}") from error
