@@ -1,14 +1,10 @@
-"""An Optuna study as a run: its trials, intermediate values and distributions.
-
-Optuna, which is optional, reads its own storage. Nothing of it is a pickle.
-"""
+"""An Optuna study as a run: its trials, intermediate values and distributions."""
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from raytune_pipe.base import ConfigError, ResultsError, Value
+from raytune_pipe.base import ConfigError, Value
 from raytune_pipe.distributions import (
     Choice,
     Distribution,
@@ -55,40 +51,6 @@ class _Steps(NamedTuple):
         return cls(max(1 - min(steps, default=1), 0), max(steps, default=1))
 
 
-def load_study(storage: str, name: str | None) -> "Study":
-    """A study of a storage: a URL, an SQLite file or Optuna's journal file.
-
-    Raises:
-        ConfigError: Optuna is not installed, or which study is meant is not clear.
-        ResultsError: the storage cannot be read.
-    """
-    try:
-        import optuna
-    except ImportError as error:
-        raise ConfigError(
-            "importing a study needs Optuna, which is not installed; "
-            'run: pip install "raytune-pipe[optuna]"'
-        ) from error
-    try:
-        opened = optuna.storages.get_storage(_storage(storage))
-        names = optuna.get_all_study_names(opened)
-    except ConfigError:
-        raise
-    except Exception as error:  # SQLAlchemy's, the driver's, or the journal's own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultsError(f"{storage}: must be a storage of Optuna, but got: {reason}") from error
-    if name is None and len(names) == 1:
-        [name] = names
-    if name not in names:
-        got = "none was named" if name is None else f"got {name!r}"
-        raise ConfigError(
-            f"--study: must name a study of {storage}, but {got}; there are "
-            f"{', '.join(names) or 'none'}"
-        )
-    study: Study = optuna.load_study(study_name=name, storage=opened)
-    return study
-
-
 def read_study(study: "Study", metric: str = "value", objective: int | None = None) -> ImportedRun:
     """The trials of a study; its objective is called ``metric``.
 
@@ -121,23 +83,6 @@ def read_study(study: "Study", metric: str = "value", objective: int | None = No
     source = f"Optuna, study {study.study_name}"
     target = {"metric": metric, "mode": mode, "at": "last"}
     return ImportedRun(source, space, target, imported, notes=tuple(notes))
-
-
-def _storage(storage: str) -> Any:
-    if "://" in storage:
-        return storage
-    file = Path(storage)
-    if not file.is_file():
-        raise ConfigError(
-            f"{storage}: must be a URL or a file of Optuna, but there is no such file"
-        )
-    with file.open("rb") as opened:
-        if opened.read(15) == b"SQLite format 3":
-            return f"sqlite:///{file.absolute()}"
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    return JournalStorage(JournalFileBackend(str(file)))
 
 
 def _space(trials: "list[Trial]", notes: list[str]) -> SearchSpace:

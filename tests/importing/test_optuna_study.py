@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from raytune_pipe.base import ConfigError, ResultsError
-from raytune_pipe.importing.optuna_study import load_study, read_study
+from raytune_pipe.base import ConfigError
+from raytune_pipe.importing.optuna_study import read_study
 from raytune_pipe.importing.writing import write_run
 from raytune_pipe.results.reading import read_results
 
@@ -49,11 +49,3 @@ def test_one_of_several_objectives_must_be_chosen() -> None:
     run = read_study(study, objective=1)
     assert run.objective["mode"] == "max"
     assert [one.reports[0].score for one in run.trials] == [-2.0, -2.0]
-
-
-def test_what_is_no_storage_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no such file"):
-        load_study(str(tmp_path / "none.db"), None)
-    (tmp_path / "bad.db").write_bytes(b"SQLite format 3\x00 and nothing")
-    with pytest.raises(ResultsError, match="must be a storage of Optuna"):
-        load_study(str(tmp_path / "bad.db"), None)
