@@ -1,4 +1,4 @@
-"""Every case of bad_inputs.yaml, as a user types it: a message, no traceback, nothing left behind.
+"""Every case of bad_inputs.yaml, as typed: a message, no traceback, nothing left but a ranking.
 
 All run inside this process; those that say `as_process` run once more as a process of their own.
 """
@@ -126,7 +126,8 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, str]]:
         if path.is_file() and not path.is_symlink() and about.st_size < 10**6:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         time = 0 if path.is_dir() else about.st_mtime_ns
-        if not path.name.startswith(".lock"):  # stays, and says nothing by itself
+        # A lock stays, and says nothing by itself; the ranking is what `analyze` is for.
+        if not path.name.startswith(".lock") and path.name != "importance.parquet":
             found[str(path)] = (about.st_mode, time, digest)
     return found
 
