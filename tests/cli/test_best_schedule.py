@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import Result
 
@@ -137,3 +138,42 @@ def test_a_search_has_no_schedule(command: Command, run: Path, tmp_path: Path) -
     assert "must be a run of a population" in result.stderr
     assert "its scheduler is fifo" in result.stderr
     assert not (tmp_path / "x.yaml").exists()
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A population's tables that another program wrote."""
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    names, losses = ["a", "b"], [0.5, 0.25]
+    trials = {"trial_id": names, "status": "completed", "lr": [0.1, 0.2], "loss": losses}
+    pd.DataFrame(trials).to_parquet(folder / "trials.parquet")
+    reports = {"trial_id": names, "report": 1, "epoch": 1.0, "lr": [0.1, 0.2], "loss": losses}
+    pd.DataFrame(reports).to_parquet(folder / "reports.parquet")
+    (folder / "experiment.yaml").write_text(
+        "search_space: {lr: {kind: log_uniform, low: 0.01, high: 1.0}}\n"
+        "objective: {metric: loss, mode: min}\n"
+        "scheduler: {kind: pbt, interval_epochs: 1}\n"
+    )
+    return folder
+
+
+def test_of_what_was_trained_elsewhere_no_export_is_offered(
+    command: Command, foreign: Path
+) -> None:
+    result = command("best", foreign)
+    assert result.exit_code == 0
+    assert "best trial  b, completed" in result.stdout
+    assert result.stdout.endswith(f"next: raytune-pipe analyze {foreign}\n")
+
+
+@pytest.mark.parametrize("words", [["--export", "x"], ["--schedule", "x.yaml"], ["--test"]])
+def test_what_was_trained_elsewhere_cannot_be_trained_here(
+    command: Command, foreign: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(foreign.parent)
+    result = command("best", foreign, *words)
+    assert result.exit_code == 2
+    assert "must be a run that raytune-pipe trained" in result.stderr
+    assert "made from another program's tables" in result.stderr
+    assert sorted(path.name for path in foreign.parent.iterdir()) == ["foreign"]
