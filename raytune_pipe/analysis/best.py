@@ -78,6 +78,7 @@ def best_trial(results: Results) -> BestTrial:
 
     Raises:
         TooFewTrialsError: no trial has a finite score.
+        ResultsError: its lineage leads back to itself.
     """
     trials = results.trials
     fit = trials[~trials["status"].isin(UNFIT)]
@@ -168,4 +169,10 @@ def _ancestry(lineage: pd.DataFrame, trial_id: str, number: int) -> tuple[Stretc
         if earlier.empty:
             return tuple(stretches)
         last = earlier.sort_values("report", kind="stable").iloc[-1]
-        stretches.insert(0, Stretch(str(last["donor"]), int(last["donor_report"])))
+        stretch = Stretch(str(last["donor"]), int(last["donor_report"]))
+        if stretch in stretches:  # another program's tables may say anything
+            raise ResultsError(
+                f"lineage.parquet: no weights must come from themselves, but those of trial"
+                f" {stretch.trial_id} at report {stretch.to_report} do; mend the table"
+            )
+        stretches.insert(0, stretch)

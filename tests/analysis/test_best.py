@@ -155,6 +155,13 @@ def test_ancestry_follows_the_copies_backwards() -> None:
     )
 
 
+def test_a_lineage_that_leads_back_to_itself_is_refused() -> None:
+    lineage = [("00000", 1, "00001", 2), ("00001", 1, "00000", 2)]
+    scores = {"00000": [-0.9] * 2, "00001": [-0.1] * 2}
+    with pytest.raises(ResultsError, match="those of trial 00000 at report 2 do"):
+        best_trial(results(scores, lineage=lineage))
+
+
 def test_the_best_trial_alone_is_an_experiment() -> None:
     experiment = Experiment.model_validate_json(
         """{
