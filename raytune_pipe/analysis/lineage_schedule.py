@@ -92,17 +92,17 @@ def lineage_schedule(results: Results, best: BestTrial) -> LineageSchedule:
     """Follow the best weights back through the copies that were made of them.
 
     Raises:
-        ConfigError: the run is no population's, so its best trial has one configuration; or it
-            was trained elsewhere.
+        ConfigError: the run was trained elsewhere; or it is no population's, so its best trial has
+            one configuration.
         ResultsError: an epoch of the lineage has no report.
     """
+    require_trainable(results)
     if not is_population(results):
         kind = (results.experiment.get("scheduler") or {}).get("kind", "none")
         raise ConfigError(
             f"{results.path}: must be a run of a population (scheduler pbt) to have a schedule of"
             f" hyperparameters, but its scheduler is {kind}; export its best trial instead"
         )
-    require_trainable(results)
     rows = _rows(results, best)
     ages = [float(row["epoch"]) for row in rows]
     if ages != [float(age) for age in range(1, len(rows) + 1)]:

@@ -98,3 +98,15 @@ def test_without_a_space_nothing_is_made(command: Command, exp: Path) -> None:
     assert result.exit_code == 2
     assert "opt.lr: {kind: uniform, low: 0.01, high: 0.1}" in result.stderr
     assert not (exp.parent / "results").exists()
+
+
+def test_its_best_trial_is_shown_and_nothing_of_it_is_exported(
+    command: Command, imported: Path, tmp_path: Path
+) -> None:
+    shown = command("best", imported)
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.endswith(f"next: raytune-pipe analyze {imported}\n")  # and no --export
+    for words in (["--export", "out"], ["--schedule", "x.yaml"], ["--test"]):
+        result = command("best", imported, words[0], *(tmp_path / one for one in words[1:]))
+        assert result.exit_code == 2, result.output
+        assert "but it is made from Ray Tune, exp; train it where it came from" in result.stderr
