@@ -107,11 +107,7 @@ def _rates(schedule: Schedule, base: list[float], lineage: LineageSchedule, plan
     if isinstance(schedule, Warmup):
         then = _rates(schedule.then, base, lineage, planned)
         return then._replace(schedule=schedule.model_copy(update={"then": then.schedule}))
-    # Other weights have other scores, so a plateau would come at another epoch.
-    is_pure = not isinstance(schedule, Plateau)
-    if is_pure and schedule.depends_on_epochs:
-        is_pure = planned == len(base)
-    if is_pure and len(set(base)) == 1:
+    if len(set(base)) == 1 and _repeats(schedule, lineage, planned):
         return _Rates(base[0], schedule, is_exact=True)
     by_step = _applied(schedule, base, lineage, planned)
     is_exact = all(min(rates) == max(rates) for rates in by_step)
@@ -121,6 +117,15 @@ def _rates(schedule: Schedule, base: list[float], lineage: LineageSchedule, plan
     if len(entries) == 1:
         return _Rates(held[0], Constant(), is_exact)
     return _Rates(held[0], Piecewise(rates=entries), is_exact)
+
+
+def _repeats(schedule: Schedule, lineage: LineageSchedule, planned: int) -> bool:
+    """Whether the schedule would multiply by the same once more."""
+    if isinstance(schedule, Plateau):
+        return False  # other weights have other scores, so it would come at another epoch
+    if isinstance(schedule, Piecewise) and schedule.unit == "step":
+        return "batch_size" not in lineage.changed  # else an epoch has another number of steps
+    return planned == len(lineage.epochs) or not schedule.depends_on_epochs
 
 
 def _applied(

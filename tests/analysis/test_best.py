@@ -156,7 +156,10 @@ def test_ancestry_follows_the_copies_backwards() -> None:
 
 
 def test_a_lineage_that_leads_back_to_itself_is_refused() -> None:
-    lineage = [("00000", 1, "00001", 2), ("00001", 1, "00000", 2)]
+    lineage: list[tuple[str, int, str | None, int | None]] = [
+        ("00000", 1, "00001", 2),
+        ("00001", 1, "00000", 2),
+    ]
     scores = {"00000": [-0.9] * 2, "00001": [-0.1] * 2}
     with pytest.raises(ResultsError, match="those of trial 00000 at report 2 do"):
         best_trial(results(scores, lineage=lineage))

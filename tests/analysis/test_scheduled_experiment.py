@@ -187,6 +187,18 @@ def test_steps_are_counted_as_the_weights_saw_them() -> None:
     assert "(piecewise) changed the learning rate within epochs" in alone.notes[0]
 
 
+def test_steps_mean_other_epochs_once_the_batch_size_changes() -> None:
+    by_step = {"kind": "piecewise", "multipliers": {"8": 0.5}, "unit": "step"}
+    same = scheduled(by_step, rates=[0.1] * 4).experiment.trial.schedule
+    assert same == experiment_with(by_step).trial.schedule
+    changed = scheduled(by_step, rates=[0.1] * 4, sizes=(32, 32, 64, 64)).experiment.trial.schedule
+    assert changed.model_dump(exclude_none=True) == {
+        "kind": "piecewise",
+        "rates": {0: 0.1, 2: 0.05},
+        "unit": "epoch",
+    }
+
+
 def test_what_cannot_have_a_schedule_keeps_its_last_value() -> None:
     alone = scheduled({"kind": "constant"}, sizes=(32, 64, 64, 128))
     assert alone.fixed == {"batch_size": 128}
