@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytune_pipe.analysis.importance import Importance, rank_importance
-from raytune_pipe.components.estimators import Boosting
+from raytune_pipe.components.estimators import Boosting, Estimator
 from raytune_pipe.components.surrogates import Shares
 from raytune_pipe.results.reading import Results
 
@@ -46,10 +46,12 @@ class Judgement:
         return bool(np.isnan(self.errors[0]))
 
 
-def judge_ours(problem: Problem, run: Results, resamples: int = 100) -> Judgement:
-    """What `rank_importance` says by default."""
+def judge_ours(
+    problem: Problem, run: Results, resamples: int = 100, estimator: Estimator | None = None
+) -> Judgement:
+    """What `rank_importance` says, by default with the estimator that it chooses."""
     start = time.process_time()
-    importance = rank_importance(run, resamples=resamples)
+    importance = rank_importance(run, resamples=resamples, estimator=estimator)
     seconds = time.process_time() - start
     if importance.refused:
         return Judgement((np.nan, np.nan), seconds)
@@ -71,15 +73,17 @@ def judge_ours(problem: Problem, run: Results, resamples: int = 100) -> Judgemen
     )
 
 
-def judge_peers(problem: Problem, run: Results) -> dict[str, Judgement]:
-    """What Optuna's evaluators say, by name.
+def judge_peers(
+    problem: Problem, run: Results, finished: Results | None = None
+) -> dict[str, Judgement]:
+    """What Optuna's evaluators say of a run, or of the part of it that ``finished``, by name.
 
     Their importances are neither first-order nor total shares, so both are compared. The truth is
     that of the score as it is, which is what they are given.
     """
     from benchmarks.importance.peers import PEERS, peer_importances, study_of
 
-    study, truth = study_of(run), linear_shares(problem, run)
+    study, truth = study_of(finished or run), linear_shares(problem, run)
     found = {}
     for peer in PEERS:
         start = time.process_time()

@@ -19,7 +19,7 @@ def error_rows(rows: Sequence[tuple[str, int, Judged]]) -> Iterator[str]:
         ours = judged[OURS]
         cells = [_errors(judged[tool]) if tool in judged else "-" for tool in tools]
         trees, refused = sum(one.by_trees for one in ours), sum(one.refused for one in ours)
-        yield _row(name, trials, *cells, f"{trees} of {len(ours)}", refused)
+        yield row(name, trials, *cells, f"{trees} of {len(ours)}", refused)
 
 
 def trust_rows(rows: Sequence[tuple[str, int, Sequence[Judgement]]]) -> Iterator[str]:
@@ -37,14 +37,14 @@ def trust_rows(rows: Sequence[tuple[str, int, Sequence[Judgement]]]) -> Iterator
         held = [_fraction(judged, key) for key in ("first", "large first", "large total")]
         orders = [right for one in judged for right in one.orders]
         right = f"{np.mean(orders):.4f}" if orders else "-"
-        yield _row(name, trials, *held, len(orders), right)
+        yield row(name, trials, *held, len(orders), right)
 
 
 def seconds_rows(seconds: Mapping[str, float]) -> Iterator[str]:
     """CPU time by what was done."""
     yield from _header("CPU time on one thread", "s")
     for what, took in seconds.items():
-        yield _row(what, f"{took:.2f}")
+        yield row(what, f"{took:.2f}")
 
 
 def _errors(judged: Sequence[Judgement]) -> str:
@@ -61,9 +61,10 @@ def _fraction(judged: Sequence[Judgement], key: str) -> str:
 
 
 def _header(*cells: str) -> Iterator[str]:
-    yield _row(*cells)
-    yield _row(*("---" for _ in cells))
+    yield row(*cells)
+    yield row(*("---" for _ in cells))
 
 
-def _row(*cells: object) -> str:
+def row(*cells: object) -> str:
+    """One line of a table."""
     return f"| {' | '.join(map(str, cells))} |"

@@ -10,9 +10,8 @@ Stopping depends only on what was reported, so a model of all reports may leave 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +31,6 @@ Array = NDArray[np.float64]
 
 DEGREES = (6, 4)
 """Degrees of f, in one hyperparameter and in a pair: few trials reach the full budget."""
-DEVIATION_DEGREE = 2
-"""Highest degree of the g_j; with 3 the errors of total shares grow by half."""
 POWERS = (0.5, 1.0, 2.0)
 """How curves may approach their end."""
 COLD_ITERATIONS = 60
@@ -139,16 +136,17 @@ class FittedCurves:
         return _fitted(self.design, self.curves.of(trials), WARM_ITERATIONS, self.variances)
 
 
-def fit_curves(space: SearchSpace, curves: Curves) -> FittedCurves:
-    """Fit the model to trials that ended at any rung."""
-    return _fitted(_design(space, curves.budgets), curves, COLD_ITERATIONS, None)
+def fit_curve_model(space: SearchSpace, curves: Curves, shift_degree: int) -> FittedCurves:
+    """Fit the model to trials that ended at any rung; with a ``shift_degree`` of 0 without g_j."""
+    design = _design(space, curves.budgets, shift_degree)
+    return _fitted(design, curves, COLD_ITERATIONS, None)
 
 
-def _design(space: SearchSpace, budgets: Array) -> Design:
+def _design(space: SearchSpace, budgets: Array, shift_degree: int) -> Design:
     terms = Terms(space, DEGREES)
     relative = budgets / budgets[0]
     fades = np.array([relative**-power - relative[-1] ** -power for power in POWERS])
-    shifting = terms.orders <= DEVIATION_DEGREE
+    shifting = terms.orders <= shift_degree
     groups = len(terms.groups)
     full = np.append(groups, terms.group_of)
     shifts = np.append(groups, terms.group_of[shifting])
@@ -248,16 +246,15 @@ def _improved(design: Design, blocks: list[_Block], variances: Variances) -> Var
     expected = group_sums(groups, unsure / prior, count)
     kept = variances.prior > VANISHED
     risen = variances.prior * _root_ratio(explained, expected)
-    by_trial, by_noise = np.zeros((2, len(design.fades))), np.zeros(2)
+    by_trial, by_noise = np.zeros((2, len(design.fades))), np.zeros((2, 1))
     for white in whites:
-        residual = white.scores - white.rows @ mean
-        moments = partial(_moments, white, residual, root)
-        by_trial += np.transpose([moments(fade) for fade in white.fades])
-        by_noise += np.sum([moments(column) for column in white.inverse.T], axis=0)
+        moments = _moments(white, white.scores - white.rows @ mean, root)
+        by_trial += moments(white.fades)
+        by_noise += moments(white.inverse.T).sum(axis=1, keepdims=True)
     return Variances(
         prior=np.where(kept, np.maximum(risen, FLOOR), FLOOR),
         trial=np.maximum(variances.trial * _root_ratio(*by_trial), FLOOR),
-        noise=max(variances.noise * float(np.sqrt(by_noise[0] / by_noise[1])), LEAST_NOISE),
+        noise=max(variances.noise * float(np.sqrt(by_noise[0, 0] / by_noise[1, 0])), LEAST_NOISE),
     )
 
 
@@ -266,12 +263,22 @@ def _root_ratio(explained: Array, expected: Array) -> Array:
     return ratio
 
 
-def _moments(white: _White, residual: Array, root: Array, direction: Array) -> Array:
-    """Squares of z' C^-1 y and z' C^-1 z, summed over trials, for one z ``[rungs]`` of each.
+def _moments(white: _White, residual: Array, root: Array) -> Callable[[Array], Array]:
+    """From directions z ``[directions, rungs]`` to squares of z' C^-1 y and z' C^-1 z ``[2, ...]``.
 
-    C is the covariance of a trial's scores, y what they miss the mean by.
+    Summed over trials; C is the covariance of a trial's scores, y what they miss the mean by.
     """
-    seen = ((residual @ direction) ** 2).sum()
-    columns = np.tensordot(white.rows, direction, axes=(1, 0))
-    left = len(residual) * direction @ direction - ((columns @ root.T) ** 2).sum()
-    return np.array([seen, max(float(left), 0.0)])
+    trials, rungs = residual.shape
+    known = (white.rows.reshape(trials * rungs, -1) @ root.T).reshape(trials, rungs, -1)
+    seen = residual.T @ residual
+    left = trials * np.eye(rungs) - np.tensordot(known, known, axes=((0, 2), (0, 2)))
+
+    def moments(directions: Array) -> Array:
+        return np.array(
+            [
+                np.maximum(((directions @ form) * directions).sum(axis=1), 0.0)
+                for form in (seen, left)
+            ]
+        )
+
+    return moments

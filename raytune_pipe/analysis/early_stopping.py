@@ -20,9 +20,10 @@ EPSILON = 1e-9
 def stopped_curves(results: Results, rows: Observations) -> Curves | None:
     """Scores at the epochs at which trials were stopped and at the last, on the scale of the rows.
 
-    A trial that diverged or failed keeps what it reported and has the worst score seen from then
-    on. None where no trial was stopped, where nothing but last scores is known or can be put on the
-    scale, or where the number of epochs was searched, so that no full budget is common to all.
+    A trial that diverged or failed has the worst score seen at every budget, as in the plain
+    analysis: a jump at some epoch is no learning curve, and spoils the model of the others. None
+    where no trial was stopped, where nothing but last scores is known or can be put on the scale,
+    or where the number of epochs was searched, so that no full budget is common to all.
     """
     censored = np.isin(rows.status, CENSORED)
     if not censored.any() or results.reports.empty or "epochs" in results.space.names:
@@ -37,7 +38,7 @@ def stopped_curves(results: Results, rows: Observations) -> Curves | None:
     scores = np.where(beyond, np.nan, scores)
     broken = np.isin(rows.status, BROKEN) | np.isnan(scores[:, 0])
     targets = rows.scale.to_target(scores)
-    targets = np.where(broken[:, None] & np.isnan(scores), rows.target.max(), targets)
+    targets[broken] = rows.target.max()
     known = np.isfinite(targets) == (broken[:, None] | ~beyond)
     return Curves(rows.units, ladder, targets) if known.all() else None
 

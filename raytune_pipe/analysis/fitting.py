@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from raytune_pipe.analysis.curve_model import Curves, FittedCurves, fit_curves
+from raytune_pipe.analysis.curve_accounts import Accounts, fit_curves
+from raytune_pipe.analysis.curve_model import Curves
 from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.observations import Observations
@@ -133,7 +134,7 @@ class CurveFitter:
         return "expansion of learning curves"
 
     @cached_property
-    def model(self) -> FittedCurves:
+    def model(self) -> Accounts:
         """The model of all trials."""
         return fit_curves(self.rows.space, self.curves)
 
@@ -171,7 +172,7 @@ class CurveFitter:
 
     def fits(self, weights: Sequence[Array]) -> Fits:
         """At the full budget, and at each rung, to all trials and to those of any weight."""
-        refits = [self.model.refit(np.flatnonzero(one)) for one in weights]
+        refits = self.model.refits([np.flatnonzero(one) for one in weights])
         space, budgets = self.rows.space, self.curves.budgets.tolist()
         at_budgets = [
             (budget, Fits(space, self.model.at(rung), tuple(one.at(rung) for one in refits)))

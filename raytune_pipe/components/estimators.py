@@ -51,8 +51,9 @@ class Boosting(Component):
     """Gradient-boosted trees (Friedman 2001, doi:10.1214/aos/1013203451).
 
     The shares are estimated at quasi-random points (Saltelli et al. 2010,
-    doi:10.1016/j.cpc.2009.09.018; Jansen 1999, doi:10.1016/S0010-4655(98)00154-4). Ten times as slow as an expansion, and blurred below some
-    hundred trials; a check on it where the response has cliffs.
+    doi:10.1016/j.cpc.2009.09.018; Jansen 1999, doi:10.1016/S0010-4655(98)00154-4). Ten times as
+    slow as an expansion, and blurred below some hundred trials; a check on it where the response
+    has cliffs.
     """
 
     kind: Literal["boosting"] = "boosting"

@@ -69,7 +69,8 @@ class FittedBoosting:
         first = np.clip(alone, 0.0, 1.0)
         total = np.array([(one**2).mean() / (2 * variance) for one in swaps])
         interactions = np.zeros((axes, axes))
-        for pair in itertools.combinations(np.flatnonzero(total - first > LEAST_INTERACTION), 2):
+        acting = np.flatnonzero(total - first > LEAST_INTERACTION).tolist()
+        for pair in itertools.combinations(acting, 2):
             together = weights @ (self._at(_swapped(left, right, pair)) - at_left)
             beyond = max(together - alone[list(pair)].sum(), 0.0)
             interactions[pair] = interactions[pair[::-1]] = beyond

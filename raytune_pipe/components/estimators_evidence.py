@@ -58,6 +58,9 @@ def maximize_evidence(
     by_columns: _ByColumns | None = None
     for iteration in range(iterations + 1):
         active = prior[group_of] > VANISHED
+        if not active.any():
+            # Nothing has an effect; LAPACK would complain of empty matrices on standard output.
+            return Evidence(prior, noise, np.zeros(len(group_of)))
         groups = group_of[active]
         if by_columns is None and active.sum() < len(rows):
             by_columns = _ByColumns.of(rows, target, active)

@@ -6,6 +6,7 @@ import pytest
 from raytune_pipe.analysis.estimates import Estimate
 from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
 from raytune_pipe.analysis.verdicts import Verdict
+from raytune_pipe.components.estimators import Estimator
 from raytune_pipe.distributions import Uniform
 from raytune_pipe.results.reading import Results
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
@@ -46,8 +47,9 @@ def says(monkeypatch: pytest.MonkeyPatch) -> list[Importance]:
     """What the ranking of the next runs says, instead of a ranking."""
     said: list[Importance] = []
 
-    def rank(_: Results, *, resamples: int) -> Importance:
+    def rank(_: Results, *, resamples: int, estimator: Estimator | None) -> Importance:
         assert resamples > 0
+        assert estimator is None
         return said[-1]
 
     monkeypatch.setattr(judging, "rank_importance", rank)
