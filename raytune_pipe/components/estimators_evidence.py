@@ -60,6 +60,7 @@ def maximize_evidence(
         active = prior[group_of] > VANISHED
         if not active.any():
             # Nothing has an effect; LAPACK would complain of empty matrices on standard output.
+            noise = max(float(np.mean(target**2)), LEAST_NOISE)
             return Evidence(prior, noise, np.zeros(len(group_of)))
         groups = group_of[active]
         if by_columns is None and active.sum() < len(rows):
