@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_pipe.base import ResultsError
 from raytune_pipe.cli.options import (
     import_words,
     imports_option,
@@ -18,7 +17,6 @@ from raytune_pipe.cli.output import show, show_json, show_next
 
 if TYPE_CHECKING:
     from raytune_pipe.analysis.best import BestTrial
-    from raytune_pipe.analysis.importance import Importance
     from raytune_pipe.analysis.scheduled_experiment import ScheduledExperiment
     from raytune_pipe.experiment import Experiment
     from raytune_pipe.results.reading import Results
@@ -36,30 +34,18 @@ def analyze(ctx: click.Context, run: Path, as_json: bool) -> None:
 
     Or say why they do not allow it. The ranking is kept as importance.parquet in the run's folder.
     """
-    from raytune_pipe.analysis.full_analysis import analyze as analyze_results
-    from raytune_pipe.report.analysis_report import analysis_report
+    from raytune_pipe.cli.analyzing import analyze_and_keep, report
     from raytune_pipe.results.reading import read_results
 
     results = read_results(run)
-    analysis = analyze_results(results)
+    analysis = analyze_and_keep(results)
     if as_json:
         show_json(analysis.to_mapping())
     else:
-        show(analysis_report(analysis, results.objective))
-    _keep(analysis.importance, run)
+        show(report(analysis, results))
     show_next("raytune-pipe", "best", str(run), as_json=as_json)
     if analysis.importance.r2 is None:  # there was too little to fit anything to
         ctx.exit(TOO_FEW_TRIALS)
-
-
-def _keep(importance: "Importance", run: Path) -> None:
-    """Write the ranking into the run's folder, where it may be written to."""
-    from raytune_pipe.analysis.keeping import keep_importance
-
-    try:
-        keep_importance(importance, run)
-    except ResultsError as error:
-        click.echo(f"importance.parquet was not written: {error}", err=True)
 
 
 @click.command()

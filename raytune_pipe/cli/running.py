@@ -26,7 +26,7 @@ steal_lock_option = click.option(
     help="Go on although a process on another host holds the run, if that host cannot be asked.",
 )
 analyze_option = click.option(
-    "--analyze", is_flag=True, help="Rank the hyperparameters at the end."
+    "--analyze", is_flag=True, help="Rank the hyperparameters at the end, as analyze does."
 )
 
 
@@ -89,12 +89,11 @@ class Ending:
         show_next("raytune-pipe", "resume", path, *self.options, as_json=self.as_json)
 
     def _show_results(self, results: "Results", outcome: "Outcome") -> None:
-        """The run as its folder tells it, its ranking too if asked for."""
-        from raytune_pipe.analysis.importance import rank_importance
-        from raytune_pipe.report.importance_table import importance_table
+        """The run as its folder tells it; if asked for, what `analyze` would say of it too."""
+        from raytune_pipe.cli.analyzing import analyze_and_keep, report
         from raytune_pipe.report.results_table import results_table
 
-        importance = rank_importance(results) if self.analyze else None
+        analysis = analyze_and_keep(results) if self.analyze else None
         if self.as_json:
             show_json(
                 {
@@ -103,13 +102,13 @@ class Ending:
                     "exit_code": outcome.exit_code,
                     "trials": results.trials["status"].value_counts().to_dict(),
                     "best": _best(results),
-                    "importance": importance and importance.to_mapping(),
+                    "importance": analysis and analysis.to_mapping(),
                 }
             )
             return
         show(results_table(results), f"results: {outcome.path}")
-        if importance:
-            show("", importance_table(importance))
+        if analysis:
+            show("", report(analysis, results))
 
 
 def _best(results: "Results") -> dict[str, Any] | None:

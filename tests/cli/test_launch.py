@@ -80,6 +80,7 @@ def test_launch_ranks_and_says_what_comes_next(command: Command, file: Path, run
     assert "at least 20 usable trials are needed, but got 6" in found["importance"]["refused"]
     assert result.stderr.count("completed (budget); val_loss") == 6
     assert result.stderr.endswith(f"next: raytune-pipe best {path}\n")
+    assert (path / "importance.parquet").exists()
     assert command("analyze", path).exit_code == 3
     shutil.rmtree(path)
 
