@@ -11,7 +11,7 @@ them out, as public tools do; ``nothing stopped`` is what could be had at nine t
 
 import dataclasses
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from benchmarks.importance.simulated_curves import ASHA, FIFO, FORMULAS, search,
 from benchmarks.importance.table import row, trust_rows
 
 DEFAULT, LAST, FULL = "default", "last result", "nothing stopped"
+PARALLEL = "parallel"
 FINISHED = "finished only"
 CONTROLS = {**ASHA, "control_fraction": 0.1}
 
@@ -59,12 +60,20 @@ WAYS: Mapping[str, Way] = {
     FULL: Way(FIFO),
     f"{FULL}, plain": Way(FIFO, estimator=Expansion()),
 }
-Judged = dict[str, Judgement]
+PEER_SEEDS = 5
+"""Seeds of each kind of world that Optuna's evaluators are shown: they take long."""
+ON_WAYS = (
+    "Where training diverges, the truth has the worst score that was seen in the run, as the "
+    "analysis does. Optuna's evaluators are given what finished, of the first "
+    f"{PEER_SEEDS} seeds at most."
+)
+Judged = Mapping[str, Judgement]
+"""By way or peer, of one world."""
 
 
-def judge(case: tuple[str, int], trials: int, with_peers: bool, only_default: bool) -> Judged:
-    """Judge every way to read one world."""
-    name, seed = case
+def judge(case: tuple[str, int, bool], trials: int, only_default: bool) -> Judged:
+    """Judge every way to read one world, of a kind and a seed, and the peers if asked for."""
+    name, seed, with_peers = case
     with threadpool_limits(limits=1):
         one = world(name, seed)
         judged = {}
@@ -78,31 +87,76 @@ def judge(case: tuple[str, int], trials: int, with_peers: bool, only_default: bo
     return judged
 
 
-def report(name: str, judged: list[Judged]) -> Iterator[str]:
+def report(name: str, trials: int, judged: Sequence[Judged]) -> Iterator[str]:
     """Lines on one kind of world."""
-    yield f"\n{name}\n"
+    ways = dict.fromkeys(way for one in judged for way in one)
+    of_way = {way: [one[way] for one in judged if way in one] for way in ways}
+    yield f"\n## {name}\n"
+    yield from error_rows(of_way)
+    yield f"\n{ON_WAYS}\n"
+    yield from trust_rows([(way, trials, of_way[way]) for way in WAYS if way in of_way])
+    yield ""
+    yield from bias_rows(of_way[DEFAULT])
+    wrong = sum(not all(one.orders) for one in of_way[DEFAULT])
+    yield f"\nSeeds in which the default asserts a wrong order: {wrong} of {len(judged)}."
+    if LAST in of_way:
+        yield gain_line(of_way[DEFAULT], of_way[LAST])
+    if FULL in of_way and name == PARALLEL:
+        yield agreement_line(of_way[DEFAULT], of_way[FULL])
+
+
+def error_rows(of_way: Mapping[str, Sequence[Judgement]]) -> Iterator[str]:
+    """Mean absolute errors by way."""
     yield row("way", "error of first-order shares", "of total shares", "refused")
     yield row(*["---"] * 4)
-    for way in judged[0]:
-        errors = np.array([one[way].errors for one in judged])
-        if np.isnan(errors).all():
-            yield row(way, "-", "-", f"{len(errors)} of {len(errors)}")
-            continue
-        first, total = (f"{mean:.3f}" for mean in np.nanmean(errors, axis=0))
-        yield row(way, first, total, f"{np.isnan(errors[:, 0]).sum()} of {len(errors)}")
-    yield ""
-    yield from trust_rows([(DEFAULT, 300, [one[DEFAULT] for one in judged])])
-    wrong = sum(not all(one[DEFAULT].orders) for one in judged)
-    yield f"\nSeeds in which the default asserts a wrong order: {wrong} of {len(judged)}."
-    if LAST in judged[0]:
-        gain = np.array([one[LAST].errors[1] - one[DEFAULT].errors[1] for one in judged])
-        gain = gain[~np.isnan(gain)]
-        error = gain.std() / np.sqrt(len(gain))
-        yield (
-            f"Error of total shares by last results less that by default: {gain.mean():.3f} "
-            f"(standard error {error:.3f}); the default is the better in {(gain > 0).sum()} of "
-            f"{len(gain)} seeds."
-        )
+    for way, judged in of_way.items():
+        errors = np.array([one.errors for one in judged if not one.refused]).reshape(-1, 2)
+        means = [f"{mean:.3f}" for mean in errors.mean(axis=0)] if len(errors) else ["-", "-"]
+        yield row(way, *means, f"{len(judged) - len(errors)} of {len(judged)}")
+
+
+def bias_rows(judged: Sequence[Judgement]) -> Iterator[str]:
+    """By how much the default's shares are too large on average, by hyperparameter."""
+    yield row("hyperparameter", "true total", "bias of first-order", "bias of total")
+    yield row(*["---"] * 4)
+    ranked = [(one.ranking, one.truth) for one in judged if one.truth is not None]
+    for place, known in enumerate(ranked[0][0] if ranked else ()):
+        true = np.array([(truth.first[place], truth.total[place]) for _, truth in ranked])
+        found = [(one[place].first.value, one[place].total.value) for one, _ in ranked]
+        first, total = (np.array(found) - true).mean(axis=0)
+        yield row(known.name, f"{true[:, 1].mean():.3f}", f"{first:+.3f}", f"{total:+.3f}")
+
+
+def gain_line(default: Sequence[Judgement], last: Sequence[Judgement]) -> str:
+    """The default against last results, seed by seed."""
+    pairs = zip(default, last, strict=True)
+    gain = np.array([other.errors[1] - one.errors[1] for one, other in pairs])
+    gain = gain[~np.isnan(gain)]
+    if len(gain) < 2:
+        return "Too few seeds to compare with last results."
+    return (
+        f"Error of total shares by last results less that by default: {gain.mean():.3f} "
+        f"(standard error {gain.std(ddof=1) / np.sqrt(len(gain)):.3f}); the default is the worse "
+        f"in {(gain < 0).sum()} of {len(gain)} seeds."
+    )
+
+
+def agreement_line(default: Sequence[Judgement], full: Sequence[Judgement]) -> str:
+    """Whether stopping changes the answer, which it ought not where curves are parallel."""
+    pairs = [
+        (getattr(stopped, kind), getattr(finished, kind).value)
+        for one, other in zip(default, full, strict=True)
+        if one.ranking and other.ranking
+        for stopped, finished in zip(one.ranking, other.ranking, strict=True)
+        for kind in ("first", "total")
+    ]
+    apart = [abs(stopped.value - value) for stopped, value in pairs]
+    held = [stopped.low <= value <= stopped.high for stopped, value in pairs]
+    return (
+        f"Shares by default and where nothing was stopped differ by {np.mean(apart):.4f} on "
+        f"average, {max(apart, default=0):.3f} at most; the default's intervals hold "
+        f"{np.mean(held):.3f} of the latter."
+    )
 
 
 @click.command()
@@ -123,11 +177,11 @@ def main(
     workers: int,
 ) -> None:
     """Print a table for each kind of world."""
-    task = partial(judge, trials=trials, with_peers=peers, only_default=only_default)
+    task = partial(judge, trials=trials, only_default=only_default)
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for name in names:
-            cases = [(name, seed) for seed in range(first_seed, first_seed + seeds)]
-            for line in report(name, pool.map(task, cases, chunksize=1)):
+            cases = [(name, first_seed + one, peers and one < PEER_SEEDS) for one in range(seeds)]
+            for line in report(name, trials, pool.map(task, cases, chunksize=1)):
                 print(line, flush=True)
 
 

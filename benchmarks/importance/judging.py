@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from raytune_pipe.analysis.importance import Importance, rank_importance
+from raytune_pipe.analysis.importance import (
+    HyperparameterImportance,
+    Importance,
+    rank_importance,
+)
 from raytune_pipe.components.estimators import Boosting, Estimator
 from raytune_pipe.components.surrogates import Shares
 from raytune_pipe.results.reading import Results
@@ -39,6 +43,10 @@ class Judgement:
     `NOTICEABLE`) and of ``large total``."""
     orders: tuple[bool, ...] = ()
     """Whether each order that was asserted is right."""
+    ranking: tuple[HyperparameterImportance, ...] = ()
+    """In the order of the space; empty where nothing was ranked, and of peers."""
+    truth: Shares | None = None
+    """None likewise."""
 
     @property
     def refused(self) -> bool:
@@ -70,6 +78,8 @@ def judge_ours(
             "large total": _held(total, truth.total, NOTICEABLE),
         },
         orders=_orders(importance, dict(zip(names, truth.total.tolist(), strict=True))),
+        ranking=tuple(of_name[name] for name in names),
+        truth=truth,
     )
 
 
