@@ -21,6 +21,7 @@ def keep_importance(importance: Importance, run: Path) -> Path:
         ResultsError: the folder cannot be written to.
     """
     table = pa.Table.from_pandas(importance.to_frame().reset_index(), preserve_index=False)
+    table = table.set_column(0, "name", table["name"].cast(pa.string()))  # without rows it is null
     said = {**importance.to_mapping(), "above": importance.above}
     metadata = {**(table.schema.metadata or {}), "PANDAS_ATTRS": to_json({"importance": said})}
     table = table.replace_schema_metadata(metadata)
