@@ -1,30 +1,19 @@
-"""Importance at each rung, read from fits whose shares are known."""
-
-import json
-from dataclasses import dataclass
+"""Importance at every rung of an early-stopped run."""
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from raytune_pipe.analysis.budgets import importance_by_budget
 from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.components.surrogates import Shares
-from raytune_pipe.distributions import Uniform
-from raytune_pipe.search_space import Hyperparameter, SearchSpace
-
-Array = NDArray[np.float64]
-
-SPACE = SearchSpace(
-    tuple(Hyperparameter(name, Uniform(low=0.0, high=1.0)) for name in ("early", "late"))
-)
+from tests.analysis.simulated_search import SPACE, Array, search, valley
 
 
-@dataclass(frozen=True)
 class Known:
-    """A surrogate of which nothing but the total share of the first hyperparameter is asked."""
+    """A surrogate of which nothing but the total shares is known."""
 
-    early: float
+    def __init__(self, *total: float) -> None:
+        self.total = np.array(total)
 
     def predict(self, units: Array) -> Array:
         raise NotImplementedError
@@ -33,31 +22,36 @@ class Known:
         raise NotImplementedError
 
     def shares(self) -> Shares:
-        total = np.array([self.early, 1 - self.early])
-        return Shares(total, total, np.zeros((2, 2)), 1.0)
+        return Shares(self.total, self.total, np.zeros((5, 5)), 1.0)
 
 
-def known(early: float) -> Fits:
-    refits = tuple(Known(early + shift) for shift in np.linspace(-0.1, 0.1, 21))
-    return Fits(SPACE, Known(early), refits)
+def fits(lr: float, batch_size: float) -> Fits:
+    """The learning rate and the batch size share, and refits differ by a twentieth."""
+    refits = [Known(lr + by, batch_size - by, 0, 0, 0) for by in (-0.05, 0.0, 0.05)]
+    return Fits(SPACE, Known(lr, batch_size, 0, 0, 0), tuple(refits))
 
 
-def test_shares_are_those_of_each_rung_with_their_intervals() -> None:
-    rungs = ((1.0, known(0.95)), (9.0, known(0.5)), (81.0, known(0.2)))
-    fits = Fits(SPACE, Known(0.2), (Known(0.2), Known(0.2)), at_budgets=rungs)
-    found = importance_by_budget(fits)
-    assert [one.epochs for one in found] == [1.0, 9.0, 81.0]
-    assert [one.total["early"].value for one in found] == [0.95, 0.5, 0.2]
-    assert [list(one.total) for one in found] == 3 * [["early", "late"]]
-    middle = found[1].total["late"]
-    assert middle.low == pytest.approx(0.41, abs=0.02)
-    assert middle.high == pytest.approx(0.59, abs=0.02)
-    assert found[0].total["early"].high == 1.0  # a share beyond 1 is none
-    assert found[0].total["late"].low == 0.0
-    mapping = json.loads(json.dumps(found[2].to_mapping(), allow_nan=False))
-    assert mapping["epochs"] == 81.0
-    assert mapping["total"]["early"].keys() == {"value", "low", "high"}
+def test_shares_are_told_at_each_budget_with_their_intervals() -> None:
+    early, late = fits(0.2, 0.8), fits(0.98, 0.02)
+    by_rung = Fits(SPACE, late.surrogate, late.refits, at_budgets=((1.0, early), (27.0, late)))
+    first, last = importance_by_budget(by_rung)
+    assert (first.epochs, last.epochs) == (1.0, 27.0)
+    assert list(first.total) == list(SPACE.names)
+    assert first.total["optimizer.lr"].value == pytest.approx(0.2)
+    assert last.total["optimizer.lr"].value == pytest.approx(0.98)
+    for one in (first, last):
+        assert all(0 <= low <= value <= high <= 1 for value, low, high in one.total.values())
+    assert first.total["optimizer.lr"].low < 0.2 < first.total["optimizer.lr"].high
+    assert last.total["optimizer.lr"].high == 1.0  # a share, whatever the refits say
 
 
-def test_without_rungs_there_is_nothing_to_compare() -> None:
-    assert importance_by_budget(known(0.5)) == ()
+def test_where_nothing_was_stopped_there_is_but_one_budget() -> None:
+    assert importance_by_budget(search(valley).fits) == ()
+
+
+def test_a_budget_is_plain_values() -> None:
+    one = fits(0.2, 0.8)
+    (budget,) = importance_by_budget(Fits(SPACE, one.surrogate, one.refits, ((3.0, one),)))
+    mapping = budget.to_mapping()
+    assert mapping["epochs"] == 3.0
+    assert mapping["total"]["batch_size"].keys() == {"value", "low", "high"}
