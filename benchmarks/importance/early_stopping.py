@@ -63,9 +63,9 @@ WAYS: Mapping[str, Way] = {
 PEER_SEEDS = 5
 """Seeds of each kind of world that Optuna's evaluators are shown: they take long."""
 ON_WAYS = (
-    "Where training diverges, the truth has the worst score that was seen in the run, as the "
-    "analysis does. Optuna's evaluators are given what finished, of the first "
-    f"{PEER_SEEDS} seeds at most."
+    "The truth is on the scale that a way analyzes on, which is not the same for all, and has the "
+    "worst score seen where training diverges, as the analysis does. Optuna's "
+    f"evaluators are given what finished, of the first {PEER_SEEDS} seeds at most."
 )
 Judged = Mapping[str, Judgement]
 """By way or peer, of one world."""
