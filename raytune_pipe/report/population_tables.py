@@ -18,7 +18,8 @@ def phases_table(phases: Sequence[Phase], names: Sequence[str]) -> RenderableTyp
     table = Table("total share", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[0].overflow = "fold"
     for phase in phases:
-        table.add_column(f"{phase.name} ({phase.generations[0]}-{phase.generations[1]})")
+        first, last = phase.generations
+        table.add_column(f"{phase.name} ({first}-{last})", no_wrap=True)
     for name in names:
         table.add_row(name, *(_cell(phase, name) for phase in phases))
     refusals = [Text(f"{one.name}: {CANNOT_TELL}; {one.refused}") for one in phases if one.refused]
@@ -36,7 +37,7 @@ def _direction(slope: Estimate | None) -> str:
     """Whether higher values are surely better or worse there."""
     if slope is None or slope.low <= 0 <= slope.high:
         return ""
-    return " lower is better" if slope.low > 0 else " higher is better"
+    return "\nlower is better" if slope.low > 0 else "\nhigher is better"
 
 
 def clones_table(clones: CloneEffects) -> RenderableType:
