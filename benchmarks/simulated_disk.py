@@ -154,8 +154,8 @@ class Recording:
 
     def _find(self, path: Any) -> tuple[Folder, str] | None:
         """The folder that holds the path, and the name there; None where it is not beneath."""
-        try:
-            parts = Path(os.path.abspath(path)).relative_to(self.root).parts  # noqa: PTH100
+        try:  # abspath: Path.resolve would ask the real disk for links
+            parts = Path(os.path.abspath(path)).relative_to(self.root).parts  # noqa: PTH100  # see above
         except (TypeError, ValueError):
             return None
         node: Node = self._top
@@ -167,7 +167,7 @@ class Recording:
         """What the path names."""
         found = self._find(path)
         if found is None:
-            is_top = Path(os.path.abspath(path)) == self.root  # noqa: PTH100
+            is_top = Path(os.path.abspath(path)) == self.root  # noqa: PTH100  # as above
             return self._top if is_top else None
         return found[0].entries.get(found[1])
 

@@ -260,6 +260,7 @@ class Recorder:
             "event": "decision",
             "trial_id": trial_id,
             "report": number,
+            # asdict gives a plain mapping; a record has just these fields
             "decisions": [asdict(decision) for decision in decisions],  # type: ignore[misc]
         }
         ends = [self._stopped(decision) for decision in decisions if decision.action == "stop"]

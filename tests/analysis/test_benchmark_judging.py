@@ -100,7 +100,6 @@ def test_rows_of_tables() -> None:
 
 
 def test_all_tools_are_judged_on_the_same_runs() -> None:
-    pytest.importorskip("optuna", reason="needs the extra peers")
     judged = judge([(PLAIN, 0)], trials=50, with_peers=True)
     assert list(judged) == [OURS, "fANOVA", "PED-ANOVA", "MDI"]
     errors = {tool: one.errors for tool, (one,) in judged.items()}

@@ -9,6 +9,7 @@ from raytune_pipe.analysis.observations import units_of
 from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
 
+from benchmarks.importance.peers import PEERS, peer_importances, study_of
 from benchmarks.importance.problem import Array, drawn
 from benchmarks.importance.problems import PROBLEMS, Problem, finished_run, held_out
 from benchmarks.importance.truth import linear_shares, true_shares
@@ -123,9 +124,6 @@ def test_held_out_functions_have_strong_weak_and_idle_hyperparameters(seed: int)
 
 
 def test_peers_are_given_what_a_user_gives_them() -> None:
-    pytest.importorskip("optuna", reason="needs the extra peers")
-    from benchmarks.importance.peers import PEERS, peer_importances, study_of
-
     cliff = finished_run(OF_NAME["cliff"], 60, seed=0)
     states = [trial.state.name for trial in study_of(cliff).trials]
     diverged = (cliff.trials["status"] == "diverged").tolist()

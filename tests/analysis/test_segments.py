@@ -114,7 +114,7 @@ def results_of(
 
 
 def test_the_true_driver_is_ranked_first() -> None:
-    for seed in range(5):
+    for seed in range(3):
         results = population(learning_rate_drives, members=12, generations=10, seed=seed)
         importance = rank_importance(results, resamples=10)
         assert importance.ranking[0].name == "optimizer.lr"

@@ -1,14 +1,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 
 from raytune_pipe.base import ConfigError
 from raytune_pipe.importing.optuna_study import read_study
 from raytune_pipe.importing.writing import write_run
 from raytune_pipe.results.reading import read_results
-
-optuna = pytest.importorskip("optuna")
 
 
 @pytest.fixture(autouse=True)
