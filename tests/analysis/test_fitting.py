@@ -117,7 +117,7 @@ def test_a_trial_s_whole_curve_is_held_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert held_out.predicted == pytest.approx(np.broadcast_to(-means, (40, 3))[reported])
     assert held_out.target == pytest.approx((scores - means)[reported])
     assert np.bincount(held_out.row).tolist() == [3] * 10 + [2] * 30
-    assert fitting.fit_curves(SPACE, fitter.curves).at().predict(units).all()  # those it has seen
+    assert CurveMemory(fitter.curves).predict(units).all()  # it would tell those it has seen
 
 
 def held() -> HeldOut:

@@ -1,5 +1,7 @@
 """Rows from trials of every status, with hyperparameters of every kind."""
 
+from dataclasses import replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,52 @@ def test_heavy_tails_go_to_the_log_scale_and_this_is_said() -> None:
     rows = trial_observations(run(["completed"] * 6, [0.1, 0.2, 0.15, 0.3, 0.12, 900.0]))
     assert rows.objective == "log of val_loss, last report"
     assert rows.target[-1] == pytest.approx(np.log(900.0))
+
+
+def test_what_broke_is_the_worst_on_whatever_scale() -> None:
+    """One score above all others: on no scale may a broken trial be worse than it, or better."""
+    for scores in ([0.1, 0.2, 0.15, 0.3, 0.12, 900.0], [-9.0, 0.2, 0.15, 0.3, 0.12, 0.4]):
+        rows = trial_observations(run(["completed"] * 6 + ["diverged"], [*scores, None]))
+        assert rows.target[6] == rows.target.max() == rows.target[int(np.argmax(scores))]
+        assert rows.scale.to_score(rows.target[6:]) == pytest.approx([max(scores)])
+
+
+def test_tails_both_ways_go_to_ranks_and_this_is_said() -> None:
+    scores: list[float | None] = [*np.linspace(-1, 1, 15).tolist(), -500.0]
+    rows = trial_observations(run(["completed"] * 16, scores))
+    assert rows.objective == "rank of val_loss, last report"
+    assert rows.target.min() == rows.target[15] == 0.5 / 16
+    assert rows.target.max() == 15.5 / 16
+
+
+def test_context_is_no_hyperparameter_and_a_trial_counts_once() -> None:
+    rows = trial_observations(run(["completed"] * 4, [1.0, 2.0, 3.0, 4.0]))
+    assert rows.hyperparameters == SPACE.names
+    segments = replace(
+        rows, clusters={"trials": np.array([0, 0, 1, 1])}, context=("optimizer.kind",)
+    )
+    assert segments.trials == 2
+    assert segments.hyperparameters == ("optimizer.lr", "optimizer.momentum", "model.norm")
+
+
+def test_the_objective_says_which_report_counts() -> None:
+    best = run(["completed"] * 3, [1.0, 2.0, 3.0])
+    best.objective["at"] = "best"
+    assert trial_observations(best).objective == "val_loss, best report"
+
+
+def test_broken_trials_stay_the_worst_on_every_scale() -> None:
+    scores = [float(score) for score in range(1, 40)]
+    for tail, words in ((40.0, ""), (400.0, "log of "), (1e30, "rank of ")):
+        rows = trial_observations(run(["completed"] * 40 + ["failed"], [*scores, tail, None]))
+        assert rows.objective == f"{words}val_loss, last report"
+        assert rows.target[-1] == rows.target[-2] == rows.target.max()
+        assert rows.scale.to_score(rows.target) == pytest.approx([*scores, tail, tail])
+
+
+def test_a_context_is_no_hyperparameter_and_rows_of_a_trial_are_one_trial() -> None:
+    rows = trial_observations(run(["completed"] * 4, [1.0, 2.0, 3.0, 4.0]))
+    assert (rows.hyperparameters, rows.trials) == (SPACE.names, 4)
+    segments = replace(rows, context=("model.norm",), clusters={"trials": np.array([7, 7, 9, 9])})
+    assert segments.hyperparameters == SPACE.names[:-1]
+    assert segments.trials == 2
