@@ -1,7 +1,6 @@
 """Rows from trials of every status, with hyperparameters of every kind."""
 
 from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,20 +124,3 @@ def test_the_objective_says_which_report_counts() -> None:
     best = run(["completed"] * 3, [1.0, 2.0, 3.0])
     best.objective["at"] = "best"
     assert trial_observations(best).objective == "val_loss, best report"
-
-
-def test_broken_trials_stay_the_worst_on_every_scale() -> None:
-    scores = [float(score) for score in range(1, 40)]
-    for tail, words in ((40.0, ""), (400.0, "log of "), (1e30, "rank of ")):
-        rows = trial_observations(run(["completed"] * 40 + ["failed"], [*scores, tail, None]))
-        assert rows.objective == f"{words}val_loss, last report"
-        assert rows.target[-1] == rows.target[-2] == rows.target.max()
-        assert rows.scale.to_score(rows.target) == pytest.approx([*scores, tail, tail])
-
-
-def test_a_context_is_no_hyperparameter_and_rows_of_a_trial_are_one_trial() -> None:
-    rows = trial_observations(run(["completed"] * 4, [1.0, 2.0, 3.0, 4.0]))
-    assert (rows.hyperparameters, rows.trials) == (SPACE.names, 4)
-    segments = replace(rows, context=("model.norm",), clusters={"trials": np.array([7, 7, 9, 9])})
-    assert segments.hyperparameters == SPACE.names[:-1]
-    assert segments.trials == 2

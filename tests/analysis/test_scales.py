@@ -64,26 +64,3 @@ def test_the_choice_of_a_scale_does_not_depend_on_the_unit(factor: float) -> Non
     assert scale_of(factor * np.exp(NORMAL)).kind == "log"
     assert scale_of(factor * np.append(NORMAL, 100.0)).kind == "rank"
     assert scale_of(factor * NORMAL).kind == "linear"
-
-
-@pytest.mark.parametrize(
-    ("scale", "words"),
-    [
-        (Scale(), ""),
-        (Scale("log"), "log of "),
-        (Scale("rank", np.array([0.5, 2.0])), "rank of "),
-    ],
-)
-def test_what_has_no_score_has_no_target_on_any_scale(scale: Scale, words: str) -> None:
-    targets = scale.to_target(np.array([0.5, np.nan, 2.0]))
-    assert np.isnan(targets).tolist() == [False, True, False]
-    assert targets[0] < targets[2]
-    assert scale.words == words
-
-
-def test_a_score_without_a_logarithm_has_no_target() -> None:
-    assert np.isnan(Scale("log").to_target(np.array([1.0, 0.0, -1.0]))).tolist() == [
-        False,
-        True,
-        True,
-    ]
