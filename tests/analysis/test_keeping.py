@@ -48,6 +48,7 @@ def test_there_is_a_row_for_each_hyperparameter_most_important_first(tmp_path: P
     assert kept.iloc[1, 1:7].tolist() == [0.4, 0.05, 0.9, 0.4, 0.05, 0.9]
     assert kept["tier"].tolist() == [1, 2]
     assert kept["tier"].dtype == "int64"
+    assert kept.equals(ranked("optimizer.lr", "batch_size").to_frame().reset_index())
 
 
 def test_all_else_that_was_said_comes_with_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from raytune_pipe.analysis.ablation import Ablation
 from raytune_pipe.analysis.budgets import BudgetImportance
 from raytune_pipe.analysis.clones import CloneEffects
 from raytune_pipe.analysis.effects import Effect, Surface
@@ -19,6 +20,7 @@ from raytune_pipe.analysis.good_trials import GoodTrials
 from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
 from raytune_pipe.analysis.isolation import Isolation
 from raytune_pipe.analysis.local import LocalImportance
+from raytune_pipe.analysis.optimum import MovingOptimum
 from raytune_pipe.analysis.phases import Phase
 from raytune_pipe.analysis.verdicts import Verdict
 from raytune_pipe.report.analysis_report import analysis_report
@@ -50,12 +52,12 @@ BROKEN = FailureImportance("diverged", 3, 60, "at least 5 broken trials are need
 SHAPE = Shape(
     effects=(Effect(LR, (1e-4, 1e-2, 1.0), around(3), ()),),
     surface=Surface(NAMES, ((1e-4, 1.0), ("relu", "tanh")), around(2, 2)),
-    optimum=None,
+    optimum=MovingOptimum(LR, "batch_size", (16, 32), (None, None), 0.5, None),
 )
 OF_TRIALS = OfTrials(
     good=GoodTrials(0.25, 15, None, SHARES, (NAMES,)),
     local=LocalImportance({}, None, SHARES, (NAMES,)),
-    ablation=None,
+    ablation=Ablation("the best trial is not known", None, None, (), ()),
     isolations=(Isolation(ACTIVATION, ("relu", "tanh"), around(2), (None, None), ()),),
 )
 FOLKLORE = (Agreement("ng", (), "at least 3 of what it names must be searched"),)
@@ -99,10 +101,12 @@ def test_sections_of_a_search_go_from_the_ranking_to_what_is_said_elsewhere() ->
         "What breaks training",
         "Effects",
         "The strongest pair",
+        "The best value, and whether it moves",
         "What matters when",
         "What model.activation can reach",
         "Among good trials",
         "Around the best trial",
+        "From the file's trial to the best",
         "What practitioners say",
     ]
 
@@ -112,6 +116,7 @@ def test_sections_of_a_population() -> None:
         "Importance for log of val_loss, last report",
         "Effects",
         "The strongest pair",
+        "The best value, and whether it moves",
         "What matters when",
         "Copies beside their donors",
     ]
@@ -121,6 +126,18 @@ def test_a_refusal_stands_alone() -> None:
     text = shown(Analysis(REFUSED))
     assert titles(text) == ["Importance for val_loss"]
     assert "No ranking: at least 4 usable trials are needed." in text
+
+
+def test_what_is_not_known_has_no_section() -> None:
+    of_trials = OfTrials(OF_TRIALS.good, None, None, ())
+    assert titles(shown(Analysis(RANKED, of_trials=of_trials)))[1:] == ["Among good trials"]
+
+
+def test_copies_are_told_of_where_the_population_could_not_be_ranked() -> None:
+    clones = CloneEffects(12, None, 0.1, {LR: SHARE})
+    text = shown(Analysis(REFUSED, clones=clones))
+    assert text.index("No ranking:") < text.index("Copies beside their donors")
+    assert "optimizer.lr: 0.5 (0.4 to 0.6)" in text
 
 
 @pytest.mark.parametrize(
