@@ -25,12 +25,12 @@ def random_search() -> Analysis:
 
 @pytest.fixture(scope="module")
 def early_stopped() -> Analysis:
-    return analyze(search(world("power laws", SEED), ASHA, 100, SEED), resamples=5)
+    return analyze(search(world("power laws", SEED), ASHA, 60, SEED), resamples=2)
 
 
 @pytest.fixture(scope="module")
 def population() -> Analysis:
-    return analyze(population_run(WORLDS[0], members=12, epochs=16, seed=SEED), resamples=10)
+    return analyze(population_run(WORLDS[0], members=12, epochs=16, seed=SEED), resamples=5)
 
 
 def readings(analysis: Analysis) -> set[str]:
