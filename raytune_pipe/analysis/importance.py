@@ -1,8 +1,8 @@
 """Which hyperparameters matter: variance shares with intervals, or the reason not to rank."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from raytune_pipe.analysis.coverage import crowding_notes, design_coverage
 from raytune_pipe.analysis.early_stopping import CENSORED, stopped_curves
 from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
@@ -90,6 +91,8 @@ class Importance:
     explained, while those of hyperparameters are of what it does not explain by itself."""
     pairs: tuple[PairImportance, ...] = ()
     """Interactions, the strongest first; the smallest are left out."""
+    coverage: Mapping[str, float] = field(default_factory=dict)
+    """The fraction of each range that trials cover, see `design_coverage`; 1 is even."""
     notes: tuple[str, ...] = ()
     """What was done with trials that did not simply finish."""
 
@@ -161,6 +164,7 @@ def rank(
 ) -> Ranked:
     """`rank_importance`, with the fits that other readings are taken from."""
     rows = segment_observations(results) if is_population(results) else trial_observations(results)
+    coverage = design_coverage(rows)
     described = Importance(
         objective=rows.objective,
         method="none",
@@ -168,6 +172,7 @@ def rank(
         rows=len(rows.target),
         r2=None,
         refused=_too_little(rows),
+        coverage=coverage,
         notes=rows.notes,
     )
     if described.refused:
@@ -185,7 +190,9 @@ def rank(
         unexplained=Estimate(1 - r2.value, 1 - r2.high, 1 - r2.low),
         seed_noise=seed_noise(rows.units, rows.target),
         refused=_too_weak(r2),
-        notes=_with_doubt((*rows.notes, *_stopping_notes(rows, fitter)), r2),
+        notes=_with_doubt(
+            (*rows.notes, *_stopping_notes(rows, fitter), *crowding_notes(coverage)), r2
+        ),
     )
     if described.refused:
         return Ranked(described, rows, fitter, held_out)
@@ -311,6 +318,8 @@ def _plain(value: Any) -> Any:
         return value.to_mapping()
     if isinstance(value, HyperparameterImportance | PairImportance):
         return {name: _plain(part) for name, part in vars(value).items()}
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
     return value
