@@ -36,8 +36,9 @@ def crowding_notes(coverage: Mapping[str, float]) -> Iterator[str]:
     if crowded:
         covered = ", ".join(f"{one:.0%} of {name}" for name, one in crowded.items())
         yield (
-            f"trials crowd in a part of the space, as those of an adaptive searcher or a coarse grid "
-            f"do: they cover {covered} (100% would be even). What lies outside rests on few of them."
+            "trials crowd in a part of the space, as those of an adaptive searcher or a coarse "
+            f"grid do: they cover {covered} (100% would be even). What lies outside rests on few "
+            "of them."
         )
 
 
