@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raytune_pipe.analysis.importance import Importance, rank_importance
+from raytune_pipe.analysis.importance import rank_importance
+from raytune_pipe.analysis.ranking import Importance
 from raytune_pipe.results.reading import Results
 
 from benchmarks.importance.factorial_anova import Anova, anova

@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from raytune_pipe.analysis.importance import (
-    HyperparameterImportance,
-    Importance,
-    rank_importance,
-)
+from raytune_pipe.analysis.importance import rank_importance
+from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance
 from raytune_pipe.components.estimators import Boosting, Estimator
 from raytune_pipe.components.surrogates import Shares
 from raytune_pipe.results.reading import Results

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from raytune_pipe.analysis.importance import Importance, rank_importance
+from raytune_pipe.analysis.importance import rank_importance
+from raytune_pipe.analysis.ranking import Importance
 from raytune_pipe.search_space import SearchSpace
 
 from benchmarks.importance.simulated_populations import (

@@ -16,12 +16,13 @@ from raytune_pipe.analysis.failures import FailureImportance, failure_importance
 from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.folklore import Agreement, folklore
 from raytune_pipe.analysis.good_trials import GoodTrials, good_trials
-from raytune_pipe.analysis.importance import Importance, Ranked, one_thread, rank
+from raytune_pipe.analysis.importance import Ranked, one_thread, rank
 from raytune_pipe.analysis.isolation import Isolation, isolations
 from raytune_pipe.analysis.local import LocalImportance, local_importance
 from raytune_pipe.analysis.optimum import MovingOptimum, moving_optimum
 from raytune_pipe.analysis.phases import Phase, phases
 from raytune_pipe.analysis.plain_values import plain
+from raytune_pipe.analysis.ranking import Importance
 from raytune_pipe.analysis.segments import is_population
 from raytune_pipe.base import TooFewTrialsError
 from raytune_pipe.components.estimators import Estimator

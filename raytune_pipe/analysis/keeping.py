@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raytune_pipe.analysis.importance import Importance
+from raytune_pipe.analysis.ranking import Importance
 from raytune_pipe.base import to_json
 from raytune_pipe.results.files import write_atomically
 

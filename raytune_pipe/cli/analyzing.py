@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from raytune_pipe.analysis.full_analysis import Analysis
-    from raytune_pipe.analysis.importance import Importance
+    from raytune_pipe.analysis.ranking import Importance
     from raytune_pipe.results.reading import Results
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raytune_pipe.analysis.estimates import Estimate
-from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
+from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance
 from raytune_pipe.analysis.verdicts import Verdict
 
 BAR_WIDTH = 16

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raytune_pipe.analysis.estimates import Estimate
-from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
+from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance
 from raytune_pipe.analysis.verdicts import Verdict
 from raytune_pipe.components.estimators import Estimator
 from raytune_pipe.distributions import Uniform

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from raytune_pipe.analysis.importance import Importance, rank_importance
+from raytune_pipe.analysis.importance import rank_importance
+from raytune_pipe.analysis.ranking import Importance
 from raytune_pipe.components.estimators import Boosting, Expansion
 from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.results.reading import Results

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytune_pipe.analysis.estimates import Estimate
-from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
 from raytune_pipe.analysis.keeping import keep_importance
+from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance
 from raytune_pipe.analysis.verdicts import Verdict
 from raytune_pipe.base import ResultsError
 

@@ -17,11 +17,11 @@ from raytune_pipe.analysis.failures import FailureImportance
 from raytune_pipe.analysis.folklore import Agreement
 from raytune_pipe.analysis.full_analysis import Analysis, OfTrials, Shape
 from raytune_pipe.analysis.good_trials import GoodTrials
-from raytune_pipe.analysis.importance import HyperparameterImportance, Importance
 from raytune_pipe.analysis.isolation import Isolation
 from raytune_pipe.analysis.local import LocalImportance
 from raytune_pipe.analysis.optimum import MovingOptimum
 from raytune_pipe.analysis.phases import Phase
+from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance
 from raytune_pipe.analysis.verdicts import Verdict
 from raytune_pipe.report.analysis_report import analysis_report
 

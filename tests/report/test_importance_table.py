@@ -6,11 +6,7 @@ import io
 from rich.console import Console
 
 from raytune_pipe.analysis.estimates import Estimate
-from raytune_pipe.analysis.importance import (
-    HyperparameterImportance,
-    Importance,
-    PairImportance,
-)
+from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance, PairImportance
 from raytune_pipe.analysis.verdicts import Verdict
 from raytune_pipe.report.importance_table import importance_table
 
