@@ -117,9 +117,14 @@ def _failures(
 
 
 def _to_metric(results: Results, ranked: Ranked) -> ToMetric:
-    """From targets to values of the metric; a population's change is turned round only."""
-    sign = 1.0 if results.objective["mode"] == "min" else -1.0
-    return lambda targets: sign * ranked.rows.scale.to_score(targets)
+    """From targets to values of the metric; a population's change is turned round only.
+
+    What a polynomial expects beyond all that was seen, at an edge or a cliff, is held to what was:
+    no mean lies out there.
+    """
+    sign, rows = 1.0 if results.objective["mode"] == "min" else -1.0, ranked.rows
+    least, greatest = rows.target.min(), rows.target.max()
+    return lambda targets: sign * rows.scale.to_score(np.clip(targets, least, greatest))
 
 
 def _shape(fits: Fits, importance: Importance, names: list[str], to_metric: ToMetric) -> Shape:

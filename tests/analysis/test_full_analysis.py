@@ -93,6 +93,15 @@ def test_every_effect_is_shown_in_the_order_of_the_ranking(random_search: Analys
     assert [one.name for one in random_search.shape.effects] == names
 
 
+def test_nothing_is_expected_beyond_what_was_seen(random_search: Analysis) -> None:
+    assert random_search.shape
+    seen = [one.expected for one in random_search.shape.effects]
+    least = min(float(one.low.min()) for one in seen)
+    greatest = max(float(one.high.max()) for one in seen)
+    scores = search(world("logistic", SEED), FIFO, 60, SEED).trials["score"]
+    assert float(scores.min()) - 1e-9 <= least < greatest <= float(scores.max()) + 1e-9
+
+
 def test_too_few_trials_leave_nothing_but_the_reason() -> None:
     analysis = analyze(search(world("parallel", SEED), FIFO, 10, SEED))
     assert readings(analysis) == {"importance"}
