@@ -6,7 +6,7 @@
 Errors are means over the hyperparameters of a problem and over seeds, with noise of 0.1 standard
 deviations. Optuna's importances add up to 1 and claim to be neither first-order nor total shares,
 so they are compared with both. Coverage is that of 90 % intervals on random functions that no
-estimator was developed on. Peers need the extra `peers`.
+estimator was developed on. Peers need the extra `optuna`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

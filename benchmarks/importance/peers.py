@@ -1,6 +1,6 @@
 """What Optuna's importance evaluators say of the same run.
 
-Needs the extra `peers` (Optuna 5). All three as a user gets them: default options (but a seed),
+Needs the extra `optuna` (Optuna 5). All three as a user gets them: default options (but a seed),
 only trials that completed, categories for every choice, and importances that add up to 1. A
 hyperparameter that is not in the answer counts as 0: fANOVA and mean decrease in impurity leave out
 those that some trials lack, so all conditional ones.
