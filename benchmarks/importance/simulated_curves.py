@@ -7,7 +7,6 @@ NaN. Where curves are parallel, the budget makes no difference to what matters. 
 drawn by seed: every seed is another world.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.reading import Results
 
 from benchmarks.importance.problem import Problem, drawn
-from benchmarks.importance.simulated_runs import simulated_run
+from benchmarks.importance.simulated_runs import digits_experiment, simulated_run
 
 Array = NDArray[np.float64]
 Formula = Callable[[Array, Array, Array], Array]
@@ -136,21 +135,7 @@ def world(name: str, seed: int) -> World:
 
 def experiment(scheduler: Mapping[str, str | float], trials: int, seed: int) -> Experiment:
     """What the search would be launched with."""
-    plain = {
-        "name": "curves",
-        "seed": seed,
-        "trial": {
-            "dataset": {"kind": "digits"},
-            "model": {"kind": "mlp"},
-            "loss": {"kind": "cross_entropy"},
-            "optimizer": {"kind": "sgd", "lr": 0.1},
-            "epochs": EPOCHS,
-        },
-        "search_space": SEARCH_SPACE,
-        "scheduler": scheduler,
-        "trials": trials,
-    }
-    return Experiment.model_validate_json(json.dumps(plain))
+    return digits_experiment(SEARCH_SPACE, scheduler, trials, EPOCHS, seed)
 
 
 def search(world: World, scheduler: Mapping[str, str | float], trials: int, seed: int) -> Results:

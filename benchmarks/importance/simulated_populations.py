@@ -7,26 +7,22 @@ very high one turns the loss NaN. In an idle world all members train alike, what
 """
 
 import dataclasses
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import DecisionEvent, DecisionRecord, Event, ReportEvent
 from raytune_pipe.results.reading import Results
-from raytune_pipe.results.tables import TableFold
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, Report
 from raytune_pipe.search_space import SearchSpace, Values
-from raytune_pipe.trial import leaves
-from raytune_pipe.tuning.extending import experiment_event
+
+from benchmarks.importance.simulated_runs import digits_experiment, results_of
 
 Array = NDArray[np.float64]
 
@@ -91,21 +87,7 @@ IDLE_WORLDS = tuple(
 
 def experiment(members: int, epochs: int, seed: int, **scheduler: Any) -> Experiment:
     """What the population would be launched with."""
-    plain = {
-        "name": "population",
-        "seed": seed,
-        "trial": {
-            "dataset": {"kind": "digits"},
-            "model": {"kind": "mlp"},
-            "loss": {"kind": "cross_entropy"},
-            "optimizer": {"kind": "sgd", "lr": 0.1},
-            "epochs": epochs,
-        },
-        "search_space": SEARCH_SPACE,
-        "scheduler": {"kind": "pbt", **scheduler},
-        "trials": members,
-    }
-    return Experiment.model_validate_json(json.dumps(plain))
+    return digits_experiment(SEARCH_SPACE, {"kind": "pbt", **scheduler}, members, epochs, seed)
 
 
 @dataclass
@@ -126,25 +108,7 @@ def population_run(
     """The results of a run; the members take turns, an epoch each."""
     made = experiment(members, epochs, seed, **scheduler)
     plan = made.plan()
-    fold = TableFold()
-    fold.add(experiment_event(made, plan))
-    for one in plan:
-        planned = {"event": "plan", "trial_id": one.trial_id, "leaves": leaves(one.trial)}
-        fold.add(cast(Event, {**planned, "values": one.values}))
-    for event in _events(world, made, plan, np.random.default_rng(seed)):
-        fold.add(event)
-    trials, reports, lineage = (
-        table.to_pandas(types_mapper=pd.ArrowDtype) for table in fold.tables(0)
-    )
-    return Results(
-        trials=trials,
-        reports=reports,
-        lineage=lineage,
-        experiment=made.resolved(),
-        space=made.space(),
-        objective=made.objective.model_dump(mode="json"),
-        path=Path(),
-    )
+    return results_of(made, plan, _events(world, made, plan, np.random.default_rng(seed)))
 
 
 def _events(

@@ -2,7 +2,8 @@
 
 import dataclasses
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -36,14 +37,55 @@ def simulated_run(
     ``seconds`` says how long an epoch of a trial takes, anew for each.
     """
     maker = made.scheduler.build(made.space(), list(curves), made.trial.epochs, made.seed)
+    return results_of(made, plan, _events(plan, curves, maker, seconds))
+
+
+def digits_experiment(
+    search_space: Mapping[str, object],
+    scheduler: Mapping[str, object],
+    trials: int,
+    epochs: int,
+    seed: int,
+) -> Experiment:
+    """What a search that is simulated would be launched with."""
+    plain = {
+        "name": "simulated",
+        "seed": seed,
+        "trial": {
+            "dataset": {"kind": "digits"},
+            "model": {"kind": "mlp"},
+            "loss": {"kind": "cross_entropy"},
+            "optimizer": {"kind": "sgd", "lr": 0.1},
+            "epochs": epochs,
+        },
+        "search_space": search_space,
+        "scheduler": scheduler,
+        "trials": trials,
+    }
+    return Experiment.model_validate_json(json.dumps(plain))
+
+
+def results_of(made: Experiment, plan: Sequence[PlannedTrial], events: Iterable[Event]) -> Results:
+    """What a run's tables say after these events."""
     fold = TableFold()
     fold.add(experiment_event(made, list(plan)))
     for one in plan:
         planned = {"event": "plan", "trial_id": one.trial_id, "leaves": leaves(one.trial)}
         fold.add(cast(Event, {**planned, "values": one.values}))
-    for event in _events(plan, curves, maker, seconds):
+    for event in events:
         fold.add(event)
-    return _results(fold, made)
+    trials, reports, lineage = (
+        table.to_pandas(types_mapper=pd.ArrowDtype) for table in fold.tables(0)
+    )
+    return Results(
+        trials=trials,
+        reports=reports,
+        lineage=lineage,
+        experiment=made.resolved(),
+        space=made.space(),
+        objective=made.objective.model_dump(mode="json"),
+        path=Path(),
+    )
 
 
 def _events(
@@ -113,18 +155,3 @@ def _decided(decision: Decision, report: int) -> DecisionEvent:
     record = cast(DecisionRecord, dataclasses.asdict(decision))
     trial = decision.trial
     return {"event": "decision", "trial_id": trial, "report": report, "decisions": [record]}
-
-
-def _results(fold: TableFold, made: Experiment) -> Results:
-    trials, reports, lineage = (
-        table.to_pandas(types_mapper=pd.ArrowDtype) for table in fold.tables(0)
-    )
-    return Results(
-        trials=trials,
-        reports=reports,
-        lineage=lineage,
-        experiment=made.resolved(),
-        space=made.space(),
-        objective=made.objective.model_dump(mode="json"),
-        path=Path(),
-    )

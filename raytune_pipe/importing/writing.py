@@ -5,16 +5,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from raytune_pipe.base import ConfigError
+from raytune_pipe.base import ConfigError, Value
 from raytune_pipe.importing.imported_run import ImportedReport, ImportedRun, ImportedTrial
+from raytune_pipe.results.column_types import column_types
 from raytune_pipe.results.events import (
     SCHEMA_VERSION,
-    ColumnType,
     Event,
     ExperimentEvent,
     ReportEvent,
@@ -75,30 +74,16 @@ def _experiment(run: ImportedRun, name: str) -> ExperimentEvent:
             "trials": len(run.trials),
         },
         "space": run.space.to_mappings(),
-        "columns": _column_types(run),
+        "columns": column_types(_known_values(run), run.space),
         "objective": dict(run.objective),
         "time": time.time(),
     }
 
 
-def _column_types(run: ImportedRun) -> dict[str, ColumnType]:
-    seen: dict[str, set[type]] = {}
+def _known_values(run: ImportedRun) -> Iterator[Mapping[str, Value]]:
     for trial in run.trials:
-        for leaves in (trial.leaves, *(report.values for report in trial.reports)):
-            for name, value in leaves.items():
-                seen.setdefault(name, set()).add(type(value))
-    for one in run.space:
-        ends = (one.distribution.from_unit(unit) for unit in (0.0, 1.0))
-        seen.setdefault(one.name, set()).update(map(type, ends))
-    return {name: _column_type(types - {NoneType}) for name, types in seen.items()}
-
-
-def _column_type(types: set[type]) -> ColumnType:
-    if types == {bool}:
-        return "bool"
-    if types == {int}:
-        return "int64"
-    return "float64" if types and types <= {int, float} else "string"
+        yield trial.leaves
+        yield from (report.values for report in trial.reports)
 
 
 def _events(run: ImportedRun) -> Iterator[Event]:
