@@ -131,7 +131,7 @@ def _shape(fits: Fits, importance: Importance, names: list[str], to_metric: ToMe
     pairs = [
         one.names
         for one in importance.pairs
-        if one.share.value >= LEAST_SURFACE and set(one.names) <= set(names)
+        if one.share.value >= LEAST_SURFACE and one.share.low > 0 and set(one.names) <= set(names)
     ]
     found = {name.rpartition(".")[2]: name for name in names}
     both = [found[leaf] for leaf in ("lr", "batch_size") if leaf in found]

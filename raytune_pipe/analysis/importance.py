@@ -84,7 +84,7 @@ def rank(
     coverage = design_coverage(rows)
     described = Importance(
         objective=rows.objective,
-        method="none",
+        method="",
         trials=rows.trials,
         rows=len(rows.target),
         r2=None,

@@ -36,7 +36,7 @@ class Importance:
     objective: str
     """What the variance is of, in words."""
     method: str
-    """How the shares came about, in a line."""
+    """How the shares came about, in a line; empty where nothing was fitted."""
     trials: int
     """Usable trials."""
     rows: int

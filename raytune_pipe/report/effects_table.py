@@ -60,7 +60,7 @@ def surface_table(surface: Surface, metric: str) -> RenderableType:
     """The metric at each pair of values, the first hyperparameter downwards."""
     name, across = surface.names
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(name, overflow="fold", max_width=16)
+    table.add_column("", overflow="fold", max_width=16)
     for value in surface.values[1]:
         table.add_column(value_words(value), justify="right", overflow="fold")
     for value, row in zip(surface.values[0], surface.expected.value, strict=True):

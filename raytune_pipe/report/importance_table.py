@@ -41,7 +41,7 @@ def _header(importance: Importance) -> Text:
         text.append(f"; cross-validated R2 {_estimate(importance.r2)}", style="not bold")
     if importance.seed_noise:
         text.append(f"; seed noise {_estimate(importance.seed_noise)}", style="not bold")
-    return text.append(f"\n{importance.method}", style="not bold")
+    return text.append(f"\n{importance.method}" if importance.method else "", style="not bold")
 
 
 def _ranking(importance: Importance) -> Table:
