@@ -13,6 +13,7 @@ from raytune_pipe.analysis.early_stopping import CENSORED, stopped_curves
 from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.fitting import CurveFitter, Fitter, HeldOut, choose
+from raytune_pipe.analysis.hidden import hidden_note, hidden_variance, with_hidden
 from raytune_pipe.analysis.observations import Array, Observations, trial_observations
 from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance, PairImportance
 from raytune_pipe.analysis.resampling import resample_weights, seed_noise
@@ -97,6 +98,7 @@ def rank(
     fitter, held_out = _fitter(results, rows, estimator, rng)
     weights = [resample_weights(rows.clusters, rng) for _ in range(resamples)]
     r2 = held_out.r2(weights)
+    hidden = hidden_variance(held_out)
     described = replace(
         described,
         method=(
@@ -107,8 +109,16 @@ def rank(
         unexplained=Estimate(1 - r2.value, 1 - r2.high, 1 - r2.low),
         seed_noise=seed_noise(rows.units, rows.target),
         refused=_too_weak(r2),
-        notes=_with_doubt(
-            (*rows.notes, *_stopping_notes(rows, fitter), *crowding_notes(coverage)), r2
+        notes=tuple(
+            note
+            for note in (
+                *rows.notes,
+                *_stopping_notes(rows, fitter),
+                *crowding_notes(coverage),
+                hidden_note(hidden),
+                _doubt(r2),
+            )
+            if note
         ),
     )
     if described.refused:
@@ -117,7 +127,8 @@ def rank(
     floor = _floor(fitter, fits.surrogate.shares(), r2, rng)
     effective = fitter.effective_trials
     described = replace(described, floor=floor, effective_trials=effective)
-    return Ranked(_ranked(described, rows, fits), rows, fitter, held_out, fits)
+    shares = _all_shares(rows, fits, hidden / max(r2.value, hidden, LEAST_R2), rng)
+    return Ranked(_ranked(described, rows, *shares), rows, fitter, held_out, fits)
 
 
 def _too_little(rows: Observations) -> str | None:
@@ -166,13 +177,10 @@ def _too_weak(r2: Estimate) -> str | None:
     )
 
 
-def _with_doubt(notes: Sequence[str], r2: Estimate) -> tuple[str, ...]:
+def _doubt(r2: Estimate) -> str | None:
     if r2.low > 0:
-        return tuple(notes)
-    doubt = (
-        "the interval of R2 reaches to 0 and below: other trials might well be ranked otherwise."
-    )
-    return (*notes, doubt)
+        return None
+    return "the interval of R2 reaches to 0 and below: other trials might well be ranked otherwise."
 
 
 def _floor(fitter: Fitter, shares: Shares, r2: Estimate, rng: np.random.Generator) -> float:
@@ -185,10 +193,20 @@ def _floor(fitter: Fitter, shares: Shares, r2: Estimate, rng: np.random.Generato
     return float(min(left / shares.variance, 1.0))
 
 
-def _ranked(described: Importance, rows: Observations, fits: Fits) -> Importance:
+def _all_shares(
+    rows: Observations, fits: Fits, hidden: float, rng: np.random.Generator
+) -> tuple[list[Shares], list[Shares]]:
+    """Shares of the surrogate and of its refits, without the context and of everything."""
     context = [rows.space.names.index(name) for name in rows.context]
     of_all = [one.shares() for one in (fits.surrogate, *fits.refits)]
     shares, *refits = (one.without(context) for one in of_all)
+    return [shares, *(with_hidden(one, hidden, rng) for one in refits)], of_all
+
+
+def _ranked(
+    described: Importance, rows: Observations, ranked_shares: list[Shares], of_all: list[Shares]
+) -> Importance:
+    shares, *refits = ranked_shares
     totals = np.array([one.total for one in refits])
     names = rows.space.names
     ranked, beside = _each(names, shares, refits), _each(names, of_all[0], of_all[1:])
@@ -199,7 +217,7 @@ def _ranked(described: Importance, rows: Observations, fits: Fits) -> Importance
         ranking=tuple(ranked[place] for place in order),
         tiers=tiers_of(ordered, totals[:, order]),
         verdicts=verdicts_of(ordered, shares.total[order], totals[:, order], rows.trials),
-        context=tuple(beside[place] for place in context),
+        context=tuple(beside[names.index(name)] for name in rows.context),
         pairs=_pairs(names, shares.pairs, np.array([one.pairs for one in refits])),
     )
 
