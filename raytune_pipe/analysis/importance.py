@@ -28,7 +28,8 @@ LEAST_ROWS = 20
 LEAST_TRIALS = 4
 """With fewer trials there is nothing to resample, however many segments they have."""
 LEAST_R2 = 0.1
-"""Up to this cross-validated R2 nothing is ranked: pure noise reaches it now and then."""
+"""Up to this cross-validated R2 nothing is ranked with 100 rows or fewer: pure noise reaches it now
+and then. With more rows it falls with the root of their number."""
 SURE_R2 = 0.02
 """Where the interval of R2 lies above this, little explained is enough to rank."""
 VISIBLE_PAIR = 0.01
@@ -108,7 +109,7 @@ def rank(
         r2=r2,
         unexplained=Estimate(1 - r2.value, 1 - r2.high, 1 - r2.low),
         seed_noise=seed_noise(rows.units, rows.target),
-        refused=_too_weak(r2),
+        refused=_too_weak(r2, len(rows.target)),
         notes=tuple(
             note
             for note in (
@@ -167,12 +168,13 @@ def _stopping_notes(rows: Observations, fitter: Fitter) -> Iterator[str]:
             yield f"{rows.status.count(status)} {status}: {how}."
 
 
-def _too_weak(r2: Estimate) -> str | None:
-    if r2.value > LEAST_R2 or r2.low > SURE_R2:
+def _too_weak(r2: Estimate, rows: int) -> str | None:
+    least = LEAST_R2 * min(1.0, (100 / rows) ** 0.5)
+    if r2.value > least or r2.low > SURE_R2:
         return None
     return (
         f"the hyperparameters must predict the objective with a cross-validated R2 above "
-        f"{LEAST_R2}, or surely above {SURE_R2}, but got {r2.value:.2f} ({r2.low:.2f} to "
+        f"{least:.2g}, or surely above {SURE_R2}, but got {r2.value:.2f} ({r2.low:.2f} to "
         f"{r2.high:.2f}): run more trials, or search wider ranges"
     )
 
