@@ -217,8 +217,7 @@ def test_a_name_that_is_no_folder_is_refused(name: str) -> None:
 def test_the_committed_schema_is_fresh() -> None:
     committed = json.loads((ROOT / "raytune_pipe" / "experiment.schema.json").read_text())
     assert committed == experiment_schema(), (
-        "run: raytune-pipe schema | python -m json.tool --indent 2 "
-        "> raytune_pipe/experiment.schema.json"
+        "run: raytune-pipe schema | python -m json.tool > raytune_pipe/experiment.schema.json"
     )
 
 

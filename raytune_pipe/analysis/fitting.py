@@ -68,6 +68,11 @@ class Fitter(Protocol):
         """How many finished trials the data are worth."""
         ...
 
+    @property
+    def unseen(self) -> float:
+        """The part of the trials whose score at the full budget is not known."""
+        ...
+
     def held_out(self, rng: np.random.Generator) -> HeldOut:
         """The target and its prediction by surrogates that have not seen the trial."""
         ...
@@ -97,6 +102,11 @@ class RowFitter:
     def effective_trials(self) -> float:
         """All of them."""
         return float(self.rows.trials)
+
+    @property
+    def unseen(self) -> float:
+        """None: a row is all there is."""
+        return 0.0
 
     def held_out(self, rng: np.random.Generator) -> HeldOut:
         """In parts by trial; target and prediction less what the context alone lets expect."""
@@ -154,6 +164,11 @@ class CurveFitter:
         at_rungs = [self.model.at(rung).coefficients for rung in range(len(self.curves.budgets))]
         told = [_squared_correlation(one, full) for one in at_rungs]
         return float(np.array(told)[self.reached].sum())
+
+    @property
+    def unseen(self) -> float:
+        """Most of them, where most were stopped."""
+        return float(np.isnan(self.curves.scores[:, -1]).mean())
 
     def held_out(self, rng: np.random.Generator) -> HeldOut:
         """Scores at all rungs, each less the mean of those that got there."""

@@ -17,6 +17,9 @@ BY_CHANCE = 5.0
 ever does by 3, but scores of one trial are alike."""
 WORTH_SAYING = 0.01
 """Of the target's variance."""
+LATE = 0.5
+"""What may come of trials once they are no longer seen, as a part of the explained variance, where
+none is seen to its end. What begins late, such as divergence, leaves no trace in early scores."""
 
 
 def hidden_variance(held_out: HeldOut) -> float:
@@ -48,6 +51,15 @@ def with_hidden(shares: Shares, hidden: float, rng: np.random.Generator) -> Shar
     pairs[pair, pair[::-1]] += part
     whole = 1 + part
     return Shares(shares.first / whole, total / whole, pairs / whole, shares.variance * whole)
+
+
+def hidden_of_explained(hidden: float, explained: float, unseen: float) -> float:
+    """The hidden variance relative to what is explained, from fractions of the target's.
+
+    ``unseen`` is the part of the trials whose score at the full budget is not known.
+    """
+    by_errors = hidden / max(explained, hidden) if hidden else 0.0
+    return max(by_errors, LATE * unseen)
 
 
 def hidden_note(hidden: float) -> str | None:

@@ -13,7 +13,12 @@ from raytune_pipe.analysis.early_stopping import CENSORED, stopped_curves
 from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.fitting import CurveFitter, Fitter, HeldOut, choose
-from raytune_pipe.analysis.hidden import hidden_note, hidden_variance, with_hidden
+from raytune_pipe.analysis.hidden import (
+    hidden_note,
+    hidden_of_explained,
+    hidden_variance,
+    with_hidden,
+)
 from raytune_pipe.analysis.observations import Array, Observations, trial_observations
 from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance, PairImportance
 from raytune_pipe.analysis.resampling import resample_weights, seed_noise
@@ -128,7 +133,8 @@ def rank(
     floor = _floor(fitter, fits.surrogate.shares(), r2, rng)
     effective = fitter.effective_trials
     described = replace(described, floor=floor, effective_trials=effective)
-    shares = _all_shares(rows, fits, hidden / max(r2.value, hidden, LEAST_R2), rng)
+    hidden = hidden_of_explained(hidden, r2.value, fitter.unseen)
+    shares = _all_shares(rows, fits, hidden, rng)
     return Ranked(_ranked(described, rows, *shares), rows, fitter, held_out, fits)
 
 
@@ -159,7 +165,8 @@ def _fitter(
 def _stopping_notes(rows: Observations, fitter: Fitter) -> Iterator[str]:
     """What became of trials that had not come to their end, by status."""
     how = (
-        "their reports count up to there, and the rest is what such curves come to"
+        "their reports count up to there, the rest is what such curves come to, and intervals "
+        "allow for what begins late"
         if isinstance(fitter, CurveFitter)
         else "counted with their last score, so what works late is underrated"
     )

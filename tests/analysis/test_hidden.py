@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from raytune_pipe.analysis.fitting import HeldOut
-from raytune_pipe.analysis.hidden import hidden_note, hidden_variance, with_hidden
+from raytune_pipe.analysis.hidden import (
+    hidden_note,
+    hidden_of_explained,
+    hidden_variance,
+    with_hidden,
+)
 from raytune_pipe.components.surrogates import Shares
 
 SHARES = Shares(
@@ -62,3 +67,10 @@ def test_the_strong_are_likelier_to_interact() -> None:
 
 def test_nothing_hidden_changes_nothing() -> None:
     assert with_hidden(SHARES, 0.0, np.random.default_rng(2)) is SHARES
+
+
+def test_what_comes_late_is_hidden_where_trials_were_stopped() -> None:
+    assert hidden_of_explained(0.0, 0.9, unseen=0.0) == 0
+    assert hidden_of_explained(0.0, 0.9, unseen=1.0) == 0.5
+    assert hidden_of_explained(0.09, 0.9, unseen=0.0) == pytest.approx(0.1)
+    assert hidden_of_explained(0.6, 0.1, unseen=0.9) == 1
