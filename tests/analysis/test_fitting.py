@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from raytune_pipe.analysis import fitting
 from raytune_pipe.analysis.curve_model import Curves
 from raytune_pipe.analysis.fitting import CurveFitter, HeldOut, RowFitter, choose
-from raytune_pipe.analysis.importance import one_thread
 from raytune_pipe.analysis.observations import Observations
 from raytune_pipe.components.estimators import Boosting, Estimator, Expansion
 from raytune_pipe.search_space import SearchSpace
@@ -46,9 +45,8 @@ class Memory:
 
 
 def test_trees_are_chosen_on_cliffs_and_the_expansion_on_what_is_smooth() -> None:
-    with one_thread():
-        on_cliffs, seen_by_trees = choose(rows_of(cliffs, 120), np.random.default_rng(0))
-        smooth, seen_by_expansion = choose(rows_of(valley, 60), np.random.default_rng(0))
+    on_cliffs, seen_by_trees = choose(rows_of(cliffs, 120), np.random.default_rng(0))
+    smooth, seen_by_expansion = choose(rows_of(valley, 60), np.random.default_rng(0))
     assert (on_cliffs.method, smooth.method) == ("boosting", "expansion")
     assert seen_by_trees.r_squared(np.ones(120)) > 0.6
     assert seen_by_expansion.r_squared(np.ones(60)) > 0.9
@@ -66,9 +64,8 @@ def test_few_rows_and_segments_are_never_left_to_trees() -> None:
         trial_ids=many.trial_ids,
         status=many.status,
     )
-    with one_thread():
-        for rows in (few, segments):
-            assert choose(rows, np.random.default_rng(0))[0].method == "expansion"
+    for rows in (few, segments):
+        assert choose(rows, np.random.default_rng(0))[0].method == "expansion"
 
 
 def test_an_estimator_that_is_given_is_taken() -> None:
@@ -150,8 +147,7 @@ def test_refits_are_of_the_rows_that_weigh() -> None:
     spoiled = Observations(
         SPACE, rows.units, np.where(weights > 0, rows.target, 99.0), rows.clusters, rows.objective
     )
-    with one_thread():
-        fits = RowFitter(spoiled, Expansion()).fits([weights])
+    fits = RowFitter(spoiled, Expansion()).fits([weights])
     (refit,) = fits.refits
     assert np.abs(refit.predict(rows.units)).max() < 10
     assert np.abs(fits.surrogate.predict(rows.units)).max() > 50

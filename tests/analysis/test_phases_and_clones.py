@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 
 from raytune_pipe.analysis.clones import clone_effects
-from raytune_pipe.analysis.importance import one_thread
 from raytune_pipe.analysis.phases import phases
 from raytune_pipe.analysis.segments import segment_observations
 
@@ -36,8 +35,7 @@ RISING = World("rising", rising, noise=0.01)
 
 def test_the_learning_rate_turns_from_better_high_to_better_low() -> None:
     rows = segment_observations(population_run(WORLDS[1], seed=3))
-    with one_thread():
-        found = phases(rows, np.random.default_rng(0), resamples=20)
+    found = phases(rows, np.random.default_rng(0), resamples=20)
     assert [one.name for one in found] == ["early", "middle", "late"]
     assert found[0].generations[1] + 1 == found[1].generations[0]
     assert sum(one.segments for one in found) == len(rows.target)
@@ -51,8 +49,7 @@ def test_the_learning_rate_turns_from_better_high_to_better_low() -> None:
 
 def test_phases_without_effects_are_refused() -> None:
     rows = segment_observations(population_run(IDLE_WORLDS[0], seed=1))
-    with one_thread():
-        found = phases(rows, np.random.default_rng(0), resamples=20)
+    found = phases(rows, np.random.default_rng(0), resamples=20)
     assert all(one.refused for one in found)
     assert found[0].to_mapping()["total"] is None
 
