@@ -70,7 +70,8 @@ class BareLoop:
                 outputs, y.index_select(0, batch), label_smoothing=SMOOTHING
             )
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+            # torch does not annotate Tensor.backward; strict mypy refuses calls of such functions.
+            loss.backward()  # type: ignore[no-untyped-call]  # see the line above
             if index == len(batches) - 1:
                 before = [weight.detach().clone() for weight in weights]
                 norm = get_total_norm(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from raytune_pipe.results.events import FailureKind
 from raytune_pipe.results.lock_files import LOCK
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.results.verifying import verify_run
@@ -27,10 +28,10 @@ class Frail(Worker):
 
     def answer(self) -> Answer:
         """Train an epoch, or fail."""
-        kinds = {"00001": "exception", "00002": "worker_died"}
+        kinds: dict[str, FailureKind] = {"00001": "exception", "00002": "worker_died"}
         kind = kinds.get(self.assignment.trial_id)
         if kind and self.assignment.attempt == 0 and len(self.way) == 1:
-            return Answer(failure=Failure(kind, "a reason", "Traceback\n"))  # type: ignore[arg-type]  # both are kinds
+            return Answer(failure=Failure(kind, "a reason", "Traceback\n"))
         return super().answer()
 
 

@@ -59,7 +59,7 @@ class Storage:
         if not self.has_flock:
             fcntl.flock = _no_locks
         if not self.has_links:
-            os.link = _no_links  # type: ignore[assignment]  # never returns, so its type differs
+            os.link = _no_links
 
 
 def _dawdle() -> None:
@@ -84,7 +84,7 @@ def _no_locks(*_: object) -> NoReturn:
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
-def _no_links(*_: object) -> NoReturn:
+def _no_links(*_: object, **__: object) -> NoReturn:
     raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 

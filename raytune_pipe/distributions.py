@@ -1,7 +1,7 @@
 """Distributions of one hyperparameter on its declared scale, to and from the unit interval."""
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
@@ -295,7 +295,7 @@ def _clamp(value: float, low: float, high: float) -> float:
     return max(low, min(high, value))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -307,7 +307,7 @@ def _is_whole(value: Any) -> bool:
 def _number(value: Value) -> float:
     if not _is_number(value):
         raise ValueError(f"must be a number, but got {value!r}")
-    return value  # type: ignore[return-value]  # narrowed by _is_number
+    return value
 
 
 def _same_kind(left: Value, right: Value) -> bool:

@@ -134,8 +134,10 @@ def rank(
     effective = fitter.effective_trials
     described = replace(described, floor=floor, effective_trials=effective)
     hidden = hidden_of_explained(hidden, r2.value, fitter.unseen)
-    shares = _all_shares(rows, fits, hidden, rng)
-    return Ranked(_ranked(described, rows, *shares), rows, fitter, held_out, fits)
+    ranked = _ranked(
+        described, rows, [one.shares() for one in (fits.surrogate, *fits.refits)], hidden, rng
+    )
+    return Ranked(ranked, rows, fitter, held_out, fits)
 
 
 def _too_little(rows: Observations) -> str | None:
@@ -202,21 +204,18 @@ def _floor(fitter: Fitter, shares: Shares, r2: Estimate, rng: np.random.Generato
     return float(min(left / shares.variance, 1.0))
 
 
-def _all_shares(
-    rows: Observations, fits: Fits, hidden: float, rng: np.random.Generator
-) -> tuple[list[Shares], list[Shares]]:
-    """Shares of the surrogate and of its refits, without the context and of everything."""
-    context = [rows.space.names.index(name) for name in rows.context]
-    of_all = [one.shares() for one in (fits.surrogate, *fits.refits)]
-    shares, *refits = (one.without(context) for one in of_all)
-    return [shares, *(with_hidden(one, hidden, rng) for one in refits)], of_all
-
-
 def _ranked(
-    described: Importance, rows: Observations, ranked_shares: list[Shares], of_all: list[Shares]
+    described: Importance,
+    rows: Observations,
+    of_all: list[Shares],
+    hidden: float,
+    rng: np.random.Generator,
 ) -> Importance:
-    shares, *refits = ranked_shares
-    totals = np.array([one.total for one in refits])
+    """With the shares ``of_all``, the surrogate's and those of its refits."""
+    context = [rows.space.names.index(name) for name in rows.context]
+    shares, *seen = (one.without(context) for one in of_all)
+    refits = [with_hidden(one, hidden, rng) for one in seen]
+    totals, seen_totals = (np.array([one.total for one in each]) for each in (refits, seen))
     names = rows.space.names
     ranked, beside = _each(names, shares, refits), _each(names, of_all[0], of_all[1:])
     order = [int(place) for place in np.argsort(-shares.total) if names[place] not in rows.context]
@@ -225,7 +224,9 @@ def _ranked(
         described,
         ranking=tuple(ranked[place] for place in order),
         tiers=tiers_of(ordered, totals[:, order]),
-        verdicts=verdicts_of(ordered, shares.total[order], totals[:, order], rows.trials),
+        verdicts=verdicts_of(
+            ordered, shares.total[order], totals[:, order], seen_totals[:, order], rows.trials
+        ),
         context=tuple(beside[names.index(name)] for name in rows.context),
         pairs=_pairs(names, shares.pairs, np.array([one.pairs for one in refits])),
     )

@@ -82,7 +82,8 @@ def value_of(hyperparameter: Hyperparameter, cell: Any) -> Value:
     distribution = hyperparameter.distribution
     if isinstance(distribution, Choice) and not distribution.contains(cell):
         return next((label for label in distribution.labels if as_text(label) == cell), str(cell))
-    return cell  # type: ignore[no-any-return]  # Arrow's columns give Python's scalars
+    value: Value = cell  # of an Arrow column, so one of Python's scalars
+    return value
 
 
 def describe_objective(objective: Mapping[str, str], score: str) -> str:

@@ -28,8 +28,8 @@ class Verdict:
     probability: float
     """That the share of ``higher`` is the larger one."""
     more_trials: int | None
-    """About how many more would resolve it; 0 where it is resolved, None where they differ by too
-    little for any sensible number."""
+    """About how many more would resolve it; 0 where it is resolved, None where no sensible number
+    would: they differ by too little, or what is hidden decides."""
 
     @property
     def is_resolved(self) -> bool:
@@ -52,12 +52,13 @@ def probabilities(totals: Array) -> Array:
 
 
 def verdicts_of(
-    names: Sequence[str], values: Array, totals: Array, trials: int
+    names: Sequence[str], values: Array, totals: Array, seen: Array, trials: int
 ) -> tuple[Verdict, ...]:
     """One for each pair of ``names``, which are in falling order of their ``values``.
 
-    ``totals`` is ``[resamples, axes]``; the standard deviation of a difference falls with the root
-    of the number of trials.
+    ``totals`` is ``[resamples, axes]``, and ``seen`` the same without what is hidden. The variance
+    of a difference that is seen falls with the number of trials; what is hidden adds to it and
+    stays.
     """
     above = probabilities(totals)
     found = []
@@ -65,7 +66,10 @@ def verdicts_of(
         for low in range(high + 1, len(names)):
             first, second = (high, low) if above[high, low] >= 0.5 else (low, high)
             needed = _more_trials(
-                values[high] - values[low], float(np.std(totals[:, high] - totals[:, low])), trials
+                values[high] - values[low],
+                variance=float(np.var(totals[:, high] - totals[:, low])),
+                falling=float(np.var(seen[:, high] - seen[:, low])),
+                trials=trials,
             )
             probability = float(above[first, second])
             resolved = probability >= RESOLVED
@@ -74,10 +78,11 @@ def verdicts_of(
     return tuple(found)
 
 
-def _more_trials(difference: float, deviation: float, trials: int) -> int | None:
-    if abs(difference) * np.sqrt(1 + MOST_MORE) < DEVIATIONS * deviation or difference == 0:
+def _more_trials(difference: float, variance: float, falling: float, trials: int) -> int | None:
+    left = (difference / DEVIATIONS) ** 2 - max(variance - falling, 0.0)
+    if left <= 0 or falling > (1 + MOST_MORE) * left:
         return None
-    more = trials * ((DEVIATIONS * deviation / difference) ** 2 - 1)
+    more = trials * (falling / left - 1)
     # Two digits, and one trial at least: the resamples say that it is not resolved.
     return max(int(float(f"{max(more, 1):.1e}")), 1)
 

@@ -107,5 +107,5 @@ def _verdict(verdict: Verdict) -> str:
     if verdict.is_resolved:
         return f"{verdict.higher} > {verdict.lower} ({shown})"
     more = verdict.more_trials
-    advice = f"about {more} more trials would tell" if more else "too close for more trials to tell"
+    advice = f"about {more} more trials would tell" if more else "more such trials would not tell"
     return f"{verdict.higher} or {verdict.lower}: not resolved ({shown}); {advice}"

@@ -66,7 +66,7 @@ def test_verdicts_say_what_is_known_or_what_would_tell() -> None:
 def test_what_no_number_of_trials_would_tell_is_said() -> None:
     verdict = Verdict("batch_size", "model.dropout", 0.51, None)
     text = shown(dataclasses.replace(RANKED, verdicts=(*RANKED.verdicts[:2], verdict)))
-    assert "not resolved (P = 0.51); too close for more trials" in " ".join(text.split())
+    assert "not resolved (P = 0.51); more such trials would not tell" in " ".join(text.split())
 
 
 def test_headline_names_the_stronger_one_first() -> None:
