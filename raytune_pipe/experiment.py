@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from raytune_pipe import variants
 from raytune_pipe.base import Component, ConfigError, Count, Positive, Seed, Value, seed_draw
@@ -52,17 +59,20 @@ class Resources(Component):
     cpus: Positive = 1.0
     """Processor cores."""
     gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-    """Share of a GPU, or whole GPUs; auto is 1 where a node has one, else 0."""
+    """Share of a GPU, or whole GPUs; auto is 0 where no node has one, else the share that holds the
+    largest trial, by its measured peak of memory."""
     max_concurrent: Count | None = None
     """Most trials at once; null is as many as fit."""
     workers: Literal[1] = 1
     """Reserved: processes per trial."""
-    gpu_memory_gib: None = None
-    """Reserved: GPU memory per trial."""
-    accelerator: None = None
-    """Reserved: type of the GPU."""
+    gpu_memory_gib: Positive | None = None
+    """GPU memory that a trial may take in each of its processes, in GiB, so that its neighbors on
+    the GPU keep theirs; with gpus: auto it gives the share, too. Null is no limit, or with auto
+    what was measured."""
+    accelerator: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    """Type of the GPU as Ray names it, such as A100 or H100; null is any."""
 
-    @field_validator("workers", "gpu_memory_gib", "accelerator", mode="before")
+    @field_validator("workers", mode="before")
     @classmethod
     def _reserved(cls, value: Any) -> Any:
         if value not in (None, 1):
@@ -78,6 +88,13 @@ class Resources(Component):
             raise ValueError(
                 f"must be a share of one GPU or a whole number of GPUs, but got {value:g}"
             )
+        return value
+
+    @field_validator("gpu_memory_gib", "accelerator")
+    @classmethod
+    def _of_a_gpu(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
+        if value is not None and info.data.get("gpus") == 0:
+            raise ValueError(f"must be left out where gpus is 0, but got {value}")
         return value
 
 

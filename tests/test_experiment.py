@@ -194,8 +194,10 @@ def test_a_score_is_lower_when_better_and_nan_when_not_finite(
         {"gpus": "all"},
         {"max_concurrent": 0},
         {"workers": 2},
-        {"gpu_memory_gib": 8},
-        {"accelerator": "A100"},
+        {"gpu_memory_gib": 0},
+        {"gpus": 0, "gpu_memory_gib": 8},
+        {"gpus": 0, "accelerator": "A100"},
+        {"accelerator": "an A100"},
     ],
 )
 def test_resources_that_cannot_be_are_refused(resources: dict[str, Any]) -> None:
