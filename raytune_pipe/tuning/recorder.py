@@ -261,7 +261,7 @@ class Recorder:
             "trial_id": trial_id,
             "report": number,
             # asdict gives a plain mapping; a record has just these fields
-            "decisions": [asdict(decision) for decision in decisions],  # type: ignore[misc]
+            "decisions": [asdict(decision) for decision in decisions],  # type: ignore[misc]  # see above
         }
         ends = [self._stopped(decision) for decision in decisions if decision.action == "stop"]
         self.write(event, *ends)

@@ -40,7 +40,7 @@ def learning_rate_drives(units: Mapping[str, float], level: float) -> float:
     return float(-0.25 * speed - 0.03 * units["batch_size"])
 
 
-def nothing_drives(units: Mapping[str, float], level: float) -> float:  # noqa: ARG001
+def nothing_drives(units: Mapping[str, float], level: float) -> float:  # noqa: ARG001  # a `Drift`
     return -0.1
 
 

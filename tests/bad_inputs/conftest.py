@@ -127,7 +127,7 @@ def trial_events(
     yield {
         "event": "end",
         "trial_id": trial_id,
-        "status": how if isinstance(how, str) else "completed",  # type: ignore[typeddict-item]
+        "status": how if isinstance(how, str) else "completed",  # type: ignore[typeddict-item]  # any word
         "reason": "budget",
         "error": None,
         "time": 3.0,

@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Callable
 
 import click
 import pytest
@@ -9,10 +10,10 @@ from rich.table import Table
 from raytune_pipe.cli.output import echo, plain, show, show_json, show_next
 
 
-def printed(body: object, *arguments: object, **options: object) -> str:
+def printed(body: Callable[..., object], *arguments: object, **options: object) -> str:
     @click.command()
     def command() -> None:
-        body(*arguments, **options)  # type: ignore[operator]
+        body(*arguments, **options)
 
     return CliRunner().invoke(command, []).stdout
 

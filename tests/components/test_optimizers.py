@@ -24,7 +24,7 @@ def trained(optimizer: optim.Optimizer, weight: nn.Parameter, factors: list[Fact
     """The weight after one step for each factor, on gradients that depend on it."""
     for _ in factors:
         optimizer.zero_grad()
-        (weight.sin() * weight).sum().backward()  # type: ignore[no-untyped-call]
+        (weight.sin() * weight).sum().backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
     return weight.detach()
 

@@ -137,7 +137,7 @@ def test_factors_are_finite_and_not_negative(
 ) -> None:
     fields = {"multipliers": {"0": 1.0, "30": 0.1}} if member is Piecewise else {}
     schedule = member.model_validate(fields, strict=False)
-    factors: Factors = schedule.factors(progress(epoch), scores)  # type: ignore[attr-defined]
+    factors: Factors = schedule.factors(progress(epoch), scores)  # type: ignore[attr-defined]  # of the union
     assert all(math.isfinite(factor) and factor >= 0 for factor in factors)
 
 

@@ -1,5 +1,5 @@
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -50,7 +50,7 @@ def report(trial_id: str, number: int, score: float, values: Any, **changes: Any
         "verdict": None,
         "time": 1_700_000_000.25 + number,
     }
-    return {**event, **changes}  # type: ignore[typeddict-item]
+    return cast(ReportEvent, {**event, **changes})
 
 
 def experiment(at: str) -> Event:

@@ -170,7 +170,7 @@ def test_equals_a_loop_written_by_hand() -> None:
                 model(data.train.inputs[batch]), data.train.targets[batch], label_smoothing=0.1
             )
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5, foreach=True)
             optimizer.step()
             losses += [loss.item()] * len(batch)

@@ -6,6 +6,7 @@ import pytest
 
 from raytune_pipe.experiment import Experiment, Resources
 from raytune_pipe.training.memory_peak import MemoryPeak
+from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.gpu_shares import (
     MOST_PER_GPU,
     largest_trials,
@@ -44,7 +45,12 @@ def test_batch_and_model_are_as_large_as_the_space_allows_and_all_else_is_as_it_
             }
         )
     )
-    assert (largest.batch_size, largest.model.dropout, largest.optimizer.lr) == (128, 0.5, 0.1)
+    found = leaves(largest)
+    assert [found[path] for path in ("batch_size", "model.dropout", "optimizer.lr")] == [
+        128,
+        0.5,
+        0.1,
+    ]
 
 
 def test_each_component_that_is_chosen_from_is_measured() -> None:

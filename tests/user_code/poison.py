@@ -215,7 +215,7 @@ def recurses() -> Data:
 
 def raises_what_cannot_be_pickled() -> Data:
     """An exception that holds an open file and a lambda."""
-    error = RuntimeError(Path(__file__).open(), lambda: None)  # noqa: SIM115
+    error = RuntimeError(Path(__file__).open(), lambda: None)  # noqa: SIM115  # stays open
     return _with_metric(_raise(error))
 
 
