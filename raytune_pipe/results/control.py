@@ -15,6 +15,8 @@ from raytune_pipe.results.lock import describe_holder, holder_here, is_held
 
 STOP = ".stop"
 """The file that asks the process which runs a folder to end."""
+STOP_KEY = "stop"
+"""The object that asks it of a run in a bucket."""
 POLL_S = 0.25
 """Seconds between two looks at a run."""
 KILL_AFTER_S = 10.0

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raytune_pipe.results.failures import ERRORS
+from raytune_pipe.results.locations import is_uri
 from raytune_pipe.tuning.assignment import Assignment, Failure
 
 
@@ -16,8 +17,8 @@ def ended_when_hung(assignment: Assignment) -> Iterator[None]:
     The watch is a thread of C, which needs no lock of Python's: it ends a process also where that
     is stuck in an extension. A stopped process it cannot end; the driver does so, a little later.
     """
-    if assignment.timeout_s is None:
-        yield
+    if assignment.timeout_s is None or is_uri(assignment.directory):
+        yield  # of a run in a bucket the driver alone ends it: nobody would see the stacks
         return
     path = _stacks(Path(assignment.directory), assignment.trial_id, assignment.attempt)
     path.parent.mkdir(mode=0o700, exist_ok=True)

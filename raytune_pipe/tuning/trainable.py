@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from raytune_pipe.base import ResultsError, TrialError, to_json
-from raytune_pipe.results.control import is_stop_requested
+from raytune_pipe.results.checkpoint_files import checkpoint_files
 from raytune_pipe.results.events import CheckpointReference, FailureKind
 from raytune_pipe.results.files import digest_of
 from raytune_pipe.scheduling.decisions import Checkpoint
@@ -61,6 +61,7 @@ class Work:
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
+        self._files = checkpoint_files(assignment.directory)
         self._reports = assignment.reports
         self._trainer: Trainer | None = None
         self._saved_at = time.monotonic()
@@ -107,11 +108,11 @@ class Work:
 
     def _verified(self, checkpoint: Checkpoint) -> Path:
         """The path of a checkpoint whose bytes are those that were reported."""
-        path = Path(self.assignment.directory) / checkpoint.path
+        path = self._files.path_to_read(checkpoint.path, checkpoint.sha256)
         digest = digest_of(path)
         if digest != checkpoint.sha256:
             raise CheckpointLost(
-                f"{path}: must have the SHA-256 {checkpoint.sha256} that was reported, "
+                f"{checkpoint.path}: must have the SHA-256 {checkpoint.sha256} that was reported, "
                 f"but got {digest or 'no file'}; it was changed, damaged or deleted"
             )
         return path
@@ -126,17 +127,19 @@ class Work:
             or report.verdict is not None
             or (self._trainer is not None and self._trainer.done)
             or waited_s >= assignment.checkpoint_seconds
-            or is_stop_requested(Path(assignment.directory))
+            or self._files.is_stop_requested()
         )
 
     def _save(self, trainer: "Trainer") -> CheckpointReference:
         # A worker of an earlier attempt may still be writing, as its driver was killed just now.
         attempt = f"-{self.assignment.attempt}" if self.assignment.attempt else ""
-        relative = Path("checkpoints") / self.assignment.trial_id / f"{self._reports}{attempt}.pt"
-        path = Path(self.assignment.directory) / relative
+        name = f"checkpoints/{self.assignment.trial_id}/{self._reports}{attempt}.pt"
+        path = self._files.path_to_write(name)
         digest = trainer.save(path)
+        size = path.stat().st_size
+        name = self._files.keep(name, digest)
         self._saved_at = time.monotonic()
-        return {"path": str(relative), "sha256": digest, "bytes": path.stat().st_size}
+        return {"path": name, "sha256": digest, "bytes": size}
 
 
 def _describe(error: BaseException) -> Failure:
