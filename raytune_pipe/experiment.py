@@ -32,6 +32,7 @@ from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace, Va
 from raytune_pipe.trial import Trial, leaves
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+Placement = Literal["pack", "spread", "strict_pack", "strict_spread"]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -57,29 +58,23 @@ class Resources(Component):
     """What one trial is given."""
 
     cpus: Positive = 1.0
-    """Processor cores."""
+    """Processor cores, of each of its workers."""
     gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-    """Share of a GPU, or whole GPUs; auto is 0 where no node has one, else the share that holds the
-    largest trial, by its measured peak of memory."""
+    """Share of a GPU, or whole GPUs, of each of its workers; auto is 0 where no node has one, else
+    the share that holds the largest trial, by its measured peak of memory."""
     max_concurrent: Count | None = None
     """Most trials at once; null is as many as fit."""
-    workers: Literal[1] = 1
-    """Reserved: processes per trial."""
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes that train one trial together, each on its share of every batch."""
+    placement: Placement = "pack"
+    """Which nodes a trial's workers go to: pack is few nodes, spread is many; strict_pack is one
+    node and strict_spread a node each, or the trial does not run."""
     gpu_memory_gib: Positive | None = None
     """GPU memory that a trial may take in each of its processes, in GiB, so that its neighbors on
     the GPU keep theirs; with gpus: auto it gives the share, too. Null is no limit, or with auto
     what was measured."""
     accelerator: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
     """Type of the GPU as Ray names it, such as A100 or H100; null is any."""
-
-    @field_validator("workers", mode="before")
-    @classmethod
-    def _reserved(cls, value: Any) -> Any:
-        if value not in (None, 1):
-            raise ValueError(
-                f"must be left out, but got {value!r}; it is reserved for a later version"
-            )
-        return value
 
     @field_validator("gpus")
     @classmethod

@@ -51,8 +51,8 @@ def _trainer(experiment: "Experiment") -> "Trainer":
     from raytune_pipe.tuning.cluster import local_cluster
 
     request = local_cluster().request(experiment.resources)
-    device = "cuda" if request.get("GPU") else "cpu"
-    return Trainer(experiment.trial, device=device, threads=max(1, int(request["CPU"])))
+    threads = max(1, int(request.worker["CPU"]))
+    return Trainer(experiment.trial, device=request.device, threads=threads)
 
 
 def _train(trainer: "Trainer") -> list["EpochReport"]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raytune_pipe.base import ClusterError, ConfigError
-from raytune_pipe.experiment import Resources
+from raytune_pipe.experiment import Placement, Resources
+from raytune_pipe.tuning.trial_request import Strategy, TrialRequest
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -48,6 +49,13 @@ SCRATCH = "raytune-pipe-"
 ANSWER_WITHIN_S = 10.0
 """Seconds that the head of a running cluster has to accept a connection."""
 
+_STRATEGIES: dict[Placement, Strategy] = {
+    "pack": "PACK",
+    "spread": "SPREAD",
+    "strict_pack": "STRICT_PACK",
+    "strict_spread": "STRICT_SPREAD",
+}
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -58,40 +66,33 @@ class Cluster:
     head: str = ""
     """HOST:PORT of its head; empty where it is not connected to."""
 
-    def request(self, resources: Resources) -> dict[str, float]:
+    def request(self, resources: Resources) -> TrialRequest:
         """What Ray is asked for per trial, with ``auto`` resolved.
 
         Raises:
-            ClusterError: no single node has as much.
+            ClusterError: the nodes have not as much for even one trial.
         """
         gpus = resources.gpus
         if gpus == "auto":
             gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in self.nodes) else 0.0
-        request = {"CPU": float(resources.cpus)} | ({"GPU": float(gpus)} if gpus else {})
-        if self._slots(request) == 0:
+        worker = {"CPU": float(resources.cpus)} | ({"GPU": float(gpus)} if gpus else {})
+        request = TrialRequest((worker,) * resources.workers, _STRATEGIES[resources.placement])
+        if request.slots(self.nodes) == 0:
+            who = "some node" if resources.workers == 1 else "the nodes"
             has = "; ".join(
                 ", ".join(f"{node.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
                 for node in self.nodes
             )
             raise ClusterError(
-                f"resources: some node must have {_words(request)} for one trial, but the nodes "
+                f"resources: {who} must have {request} for one trial, but the nodes "
                 f"have {has}; ask for less in `resources`, or name a larger cluster by --address"
             )
         return request
 
     def slots(self, resources: Resources) -> int:
         """How many trials can run at once."""
-        slots = self._slots(self.request(resources))
+        slots = self.request(resources).slots(self.nodes)
         return min(slots, resources.max_concurrent or slots)
-
-    def _slots(self, request: dict[str, float]) -> int:
-        # Rounded, since ten GPU tenths must fit one GPU.
-        return sum(
-            min(
-                int(round(node.get(name, 0) / share, 6)) for name, share in request.items() if share
-            )
-            for node in self.nodes
-        )
 
 
 def local_cluster() -> Cluster:
@@ -231,7 +232,3 @@ def _local_gpus() -> int:
 
 def _names_a_gpu(entry: str) -> bool:
     return entry.strip().isdigit() or entry.strip().startswith(("GPU-", "MIG-"))
-
-
-def _words(request: dict[str, float]) -> str:
-    return " and ".join(f"{share:g} {name}" for name, share in request.items())

@@ -13,16 +13,17 @@ from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.slots import Slots
 from raytune_pipe.tuning.trainable import ASSIGNMENT
+from raytune_pipe.tuning.trial_request import TrialRequest
 
 
 class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
     """Hands Ray the planned trials under their own ids, no more at a time than there are slots."""
 
-    def __init__(self, recorder: Recorder, slots: Slots, resources: dict[str, float]) -> None:
+    def __init__(self, recorder: Recorder, slots: Slots, request: TrialRequest) -> None:
         super().__init__()
         self._recorder = recorder
         self._slots = slots
-        self._resources = resources
+        self._request = request
         self._waiting = deque(_in_order(recorder.trials))
         self._experiment: RayExperiment | None = None
 
@@ -58,7 +59,9 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
             trial_id=trial_id,
             config={ASSIGNMENT: self._recorder.assign(trial_id).to_text()},
             storage=experiment.storage,
-            placement_group_factory=PlacementGroupFactory([self._resources]),
+            placement_group_factory=PlacementGroupFactory(
+                [dict(bundle) for bundle in self._request.bundles], strategy=self._request.strategy
+            ),
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
 

@@ -15,6 +15,7 @@ from raytune_pipe.tuning.cluster import Cluster
 from raytune_pipe.tuning.head_watch import HeadWatch
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.signals import NotedSignals
+from raytune_pipe.tuning.trial_request import TrialRequest
 
 FIRST_PUBLISH_S = 5.0
 """Seconds from the first report to the first tables; the interval then grows with the run."""
@@ -41,7 +42,7 @@ def run_trials(
     from raytune_pipe.tuning.ray_errors import RayEnded
 
     request = cluster.request(recorder.experiment.resources)
-    recorder.device = "cuda" if request.get("GPU") else "cpu"
+    recorder.device = request.device
     slots = cluster.slots(recorder.experiment.resources)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     publishing, in_vain = Publishing(recorder), 0
@@ -57,7 +58,7 @@ def run_trials(
 
 def _loop(
     recorder: Recorder,
-    request: dict[str, float],
+    request: TrialRequest,
     count: int,
     scratch: str,
     signals: NotedSignals,

@@ -126,7 +126,12 @@ def test_the_offending_line_stands_beneath_with_a_caret(tmp_path: Path) -> None:
         ("  loss: {kind: cross_entropy}\n", "", "2:1: trial.loss", "but is missing"),
         ("trials: 4", "trial_count: 4", "1:1: trials", "but is missing"),
         ("name: demo", "name: ../demo", "1:7: name", "names the run's folder"),
-        ("trials: 4", "trials: 4\nresources: {workers: 2}", "12:22: resources.workers", "reserved"),
+        (
+            "trials: 4",
+            "trials: 4\nresources: {workers: 0}",
+            "12:22: resources.workers",
+            "at least 1",
+        ),
         ("trials: 4", "trials: 4\nresources: {gpus: all}", "12:19: resources.gpus", "or 'auto'"),
         ("trials: 4", "trials: 4\nresources: {gpus: 1.5}", "12:19: resources.gpus", "whole number"),
         (

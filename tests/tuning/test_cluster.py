@@ -15,8 +15,8 @@ ONE_GPU_NODE = Cluster(({"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0}))
 
 
 def test_auto_is_one_gpu_where_a_node_has_one() -> None:
-    assert ONE_GPU_NODE.request(Resources()) == {"CPU": 1.0, "GPU": 1.0}
-    assert CPUS_ONLY.request(Resources()) == {"CPU": 1.0}
+    assert ONE_GPU_NODE.request(Resources()).bundles == ({"CPU": 1.0, "GPU": 1.0},)
+    assert CPUS_ONLY.request(Resources()).bundles == ({"CPU": 1.0},)
 
 
 def test_slots_count_what_fits_on_each_node() -> None:
@@ -32,6 +32,19 @@ def test_slots_count_what_fits_on_each_node() -> None:
 def test_what_no_node_has_is_refused(resources: Resources) -> None:
     with pytest.raises(ClusterError, match=r"some node must have .* 8 CPU, 2 GPU; 2 CPU, 0 GPU"):
         ONE_GPU_NODE.request(resources)
+
+
+def test_a_trial_has_a_bundle_for_each_worker() -> None:
+    request = CPUS_ONLY.request(Resources(workers=3, cpus=2, placement="spread"))
+    assert request.bundles == ({"CPU": 2.0},) * 3
+    assert request.strategy == "SPREAD"
+    assert CPUS_ONLY.slots(Resources(workers=2, placement="strict_spread")) == 2
+
+
+def test_workers_that_cannot_be_placed_are_refused() -> None:
+    message = r"the nodes must have 5 workers of 1 CPU \(strict_pack\) .* have 4 CPU, 0 GPU; 2 CPU"
+    with pytest.raises(ClusterError, match=message):
+        CPUS_ONLY.request(Resources(workers=5, placement="strict_pack"))
 
 
 def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
