@@ -3,7 +3,7 @@
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,7 @@ from raytune_pipe.cli.running import (
     address_option,
     analyze_option,
     follow,
+    insecure_option,
     steal_lock_option,
 )
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="If the name is taken by this experiment, go on.")
 @steal_lock_option
 @address_option
+@insecure_option
 @analyze_option
 @json_option
 @click.pass_context
@@ -49,6 +51,7 @@ def launch(
     resume: bool,
     steal_lock: bool,
     address: str | None,
+    insecure: bool,
     analyze: bool,
     as_json: bool,
 ) -> None:
@@ -61,16 +64,18 @@ def launch(
         experiment = experiment.model_copy(update={"name": name})
     imports = ctx.params["allow_imports"]
     search_here(imports)
-    options = [*given("--address", address), *import_words(imports)]
+    reached = [*given("--address", address), *["--insecure"] * insecure]
+    options = [*reached, *import_words(imports)]
     ending = Ending(analyze=analyze, as_json=as_json, alone=again, options=options)
     run = Path(experiment.storage) / experiment.name
     if resume and run.is_dir():
         extended = extension_of(experiment, run)
-        go = partial(go_on, steal_lock=steal_lock, extended=extended)
+        go = partial(go_on, steal_lock=steal_lock, insecure=insecure, extended=extended)
         ctx.exit(go(run, address, imports, ending))
-    words = [*again, *given("--name", name), *given("--address", address)]
+    words = [*again, *given("--name", name), *reached]
     words += ["--new"] if new else []
-    ctx.exit(_launch(experiment, address, new, words, ending))
+    how = {"address": address, "insecure": insecure, "new": new}
+    ctx.exit(_launch(experiment, how, words, ending))
 
 
 def _require_consistent(*, new: bool, resume: bool, steal_lock: bool) -> None:
@@ -80,15 +85,11 @@ def _require_consistent(*, new: bool, resume: bool, steal_lock: bool) -> None:
         raise click.UsageError("--steal-lock goes on with a run: give --resume too")
 
 
-def _launch(
-    experiment: "Experiment", address: str | None, new: bool, words: list[str], ending: Ending
-) -> int:
+def _launch(experiment: "Experiment", how: dict[str, Any], words: list[str], ending: Ending) -> int:
     """Launch, to the end or to a signal; the exit code. The words launch it again."""
     from raytune_pipe.tuning import runner
 
-    outcome, first = follow(
-        lambda shown: runner.launch(experiment, address=address, new=new, listener=shown.hear)
-    )
+    outcome, first = follow(lambda shown: runner.launch(experiment, listener=shown.hear, **how))
     if outcome:
         ending.show(outcome)
         return outcome.exit_code

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from raytune_pipe.cli.running import (
     address_option,
     analyze_option,
     follow,
+    insecure_option,
     steal_lock_option,
 )
 
@@ -39,6 +41,7 @@ EXTENSIONS = {"trials", "trial.epochs"}
 @run_argument
 @steal_lock_option
 @address_option
+@insecure_option
 @analyze_option
 @imports_option
 @json_option
@@ -48,6 +51,7 @@ def resume(
     run: Path,
     steal_lock: bool,
     address: str | None,
+    insecure: bool,
     analyze: bool,
     allow_imports: tuple[str, ...],
     as_json: bool,
@@ -62,9 +66,10 @@ def resume(
         analyze=analyze,
         as_json=as_json,
         alone=[str(run / "experiment.yaml"), *words],
-        options=[*given("--address", address), *words],
+        options=[*given("--address", address), *["--insecure"] * insecure, *words],
     )
-    ctx.exit(go_on(run, address, allow_imports, ending, steal_lock=steal_lock))
+    go = partial(go_on, steal_lock=steal_lock, insecure=insecure)
+    ctx.exit(go(run, address, allow_imports, ending))
 
 
 def go_on(
@@ -74,6 +79,7 @@ def go_on(
     ending: Ending,
     *,
     steal_lock: bool,
+    insecure: bool = False,
     extended: "Experiment | None" = None,
 ) -> int:
     """Go on with a run to its end, or to a signal; the exit code.
@@ -100,6 +106,7 @@ def go_on(
             listener=shown.hear,
             recorded=shown.recall,
             steal_lock=steal_lock,
+            insecure=insecure,
         )
     )
     if outcome is None:

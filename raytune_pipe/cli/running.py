@@ -20,6 +20,12 @@ address_option = click.option(
     "--address",
     help="A running Ray cluster: auto, or HOST:PORT; without it, this machine alone is used.",
 )
+insecure_option = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Use a cluster on another host although its head demands no token: whoever reaches it can"
+    " run code there.",
+)
 steal_lock_option = click.option(
     "--steal-lock",
     is_flag=True,

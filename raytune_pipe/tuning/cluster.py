@@ -4,15 +4,22 @@ import itertools
 import logging
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raytune_pipe.base import ClusterError, ConfigError
 from raytune_pipe.experiment import Placement, Resources
+from raytune_pipe.tuning.authentication import (
+    authenticate,
+    require_authenticated,
+    require_driver_fits,
+)
+from raytune_pipe.tuning.reaching import no_answer
+from raytune_pipe.tuning.tokens import own_token
 from raytune_pipe.tuning.trial_request import Strategy, TrialRequest
 
 ENVIRONMENT = {
@@ -45,9 +52,6 @@ LOCAL_ENVIRONMENT = {
 SCRATCH_FOLDER = Path("/tmp")  # elsewhere the names of Ray's sockets get too long
 SCRATCH = "raytune-pipe-"
 """What the names of an embedded Ray's folders begin with; the process id comes next."""
-
-ANSWER_WITHIN_S = 10.0
-"""Seconds that the head of a running cluster has to accept a connection."""
 
 _STRATEGIES: dict[Placement, Strategy] = {
     "pack": "PACK",
@@ -101,24 +105,26 @@ def local_cluster() -> Cluster:
 
 
 @contextmanager
-def connected(address: str | None, env_passthrough: Sequence[str] = ()) -> Iterator[Cluster]:
+def connected(
+    address: str | None, env_passthrough: Sequence[str] = (), *, insecure: bool = False
+) -> Iterator[Cluster]:
     """A connection to Ray, closed at the end; an embedded Ray ends with it.
 
     Args:
         address: None for an embedded local Ray; ``auto`` or ``HOST:PORT`` for an existing cluster.
         env_passthrough: Names of environment variables that its workers get with the values here;
             those of an embedded Ray have all.
+        insecure: Take a head on another host too that demands no token.
 
     Raises:
-        ClusterError: nothing answers there.
+        ClusterError: nothing answers there; the head takes calls without a token, or not with the
+            one that is here; or it has other versions.
     """
     os.environ.update(ENVIRONMENT)
     if address is None:
         os.environ.update(LOCAL_ENVIRONMENT)
     else:
-        _require_answer(address)
-        if _has_token():  # read when Ray is imported; a cluster without authentication ignores it
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        address = _secured(address, insecure)
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -127,32 +133,55 @@ def connected(address: str | None, env_passthrough: Sequence[str] = ()) -> Itera
         yield Cluster(alive, ray.get_runtime_context().gcs_address)
 
 
+def _secured(address: str, insecure: bool) -> str:
+    """HOST:PORT of a head that the driver may join, and will show the token to if it asks."""
+    if "://" in address:
+        raise ClusterError(f"--address must be auto or HOST:PORT for a driver, but got {address}")
+    head = require_authenticated(address, insecure=insecure)
+    require_driver_fits(head)
+    authenticate(head)
+    return head.address
+
+
 @contextmanager
 def _ray(address: str | None, env_passthrough: Sequence[str]) -> Iterator[None]:
     """Ray connected, and at the end disconnected; an embedded one leaves no file behind."""
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     _sweep_scratch()
-    with tempfile.TemporaryDirectory(
-        prefix=f"{SCRATCH}{os.getpid()}-", dir=SCRATCH_FOLDER, ignore_cleanup_errors=True
-    ) as scratch:
+    with (
+        tempfile.TemporaryDirectory(
+            prefix=f"{SCRATCH}{os.getpid()}-", dir=SCRATCH_FOLDER, ignore_cleanup_errors=True
+        ) as scratch,
+        own_token(Path(scratch)) if address is None else nullcontext(),
+    ):
         try:
-            if address is None:
-                node = local_cluster().nodes[0]
-                cpus, gpus = int(node["CPU"]), int(node["GPU"])
-                own = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
-                ray.init(address="local", _temp_dir=scratch, **own, **quiet)
-            else:
-                passed = {name: os.environ[name] for name in env_passthrough}
-                variables = {"env_vars": passed | {"RAY_CHDIR_TO_TRIAL_DIR": "0"}}
-                ray.init(address=address, runtime_env=variables, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ClusterError(_no_answer(address, error)) from error
+            ray.init(
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **(_embedded(scratch) if address is None else _existing(address, env_passthrough)),
+            )
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            raise _not_started(address, error) from error
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _embedded(scratch: str) -> dict[str, Any]:
+    """What Ray is told to start a cluster of its own on this machine."""
+    node = local_cluster().nodes[0]
+    cpus, gpus = int(node["CPU"]), int(node["GPU"])
+    own = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
+    return {"address": "local", "_temp_dir": scratch} | own
+
+
+def _existing(address: str, env_passthrough: Sequence[str]) -> dict[str, Any]:
+    """What Ray is told to join a cluster that runs already."""
+    passed = {name: os.environ[name] for name in env_passthrough}
+    variables = {"env_vars": passed | {"RAY_CHDIR_TO_TRIAL_DIR": "0"}}
+    return {"address": address, "runtime_env": variables}
 
 
 def require_variables(env_passthrough: Sequence[str]) -> None:
@@ -182,33 +211,10 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _require_answer(address: str) -> None:
-    """Ray itself keeps trying an address where nothing listens, for ten minutes and more."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdigit():
-        raise ClusterError(f"--address must be auto or HOST:PORT, but got {address}")
-    try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_WITHIN_S).close()
-    except OSError as error:
-        raise ClusterError(_no_answer(address, error)) from error
-
-
-def _has_token() -> bool:
-    """Whether there is a token for clusters that ask for one, as `ray start --head` does."""
-    default = Path.home() / ".ray" / "auth_token"
-    named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
-    return named or default.exists()
-
-
-def _no_answer(address: str | None, error: Exception) -> str:
+def _not_started(address: str | None, error: Exception) -> ClusterError:
     if address is None:
-        return f"an embedded Ray must start on this machine, but it does not: {error}"
-    return (
-        f"--address {address}: a Ray cluster must answer there, but none does ({error}); start one "
-        "with `ray start --head`, or leave --address out for an embedded local Ray"
-    )
+        return ClusterError(f"an embedded Ray must start on this machine, but it does not: {error}")
+    return no_answer(address, error)
 
 
 def _local_cpus() -> int:

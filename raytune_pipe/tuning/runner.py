@@ -47,6 +47,7 @@ def launch(
     *,
     address: str | None = None,
     new: bool = False,
+    insecure: bool = False,
     listener: Listener = lambda _event: None,
 ) -> Outcome:
     """Run an experiment to its end, or to a signal.
@@ -54,11 +55,13 @@ def launch(
     Args:
         address: None for an embedded local Ray, ``auto`` or ``HOST:PORT`` for a running cluster.
         new: take the first free name if the experiment's is taken.
+        insecure: use a cluster on another host too whose head demands no token.
         listener: hears every event of the journal, after it is on disk.
 
     Raises:
         ConfigError: a variable of `env_passthrough` is not set.
-        ClusterError: no cluster answers, or none of its nodes can run a trial.
+        ClusterError: no cluster answers, it is open to others, or none of its nodes can run a
+            trial.
         NameTakenError: the name is taken, and `new` was not asked for.
         ResultsError: the run directory cannot be written.
     """
@@ -73,7 +76,7 @@ def launch(
     ):
         recorder = prepare(experiment, plan, run, listener)
         try:
-            return _run(recorder, address, signals)
+            return _run(recorder, address, signals, insecure)
         except ClusterError:
             if not recorder.has_begun:
                 run.discard()  # so that the name is free again
@@ -88,6 +91,7 @@ def resume(
     listener: Listener = lambda _event: None,
     recorded: Listener = lambda _event: None,
     steal_lock: bool = False,
+    insecure: bool = False,
 ) -> Outcome:
     """Go on with a run that was interrupted or killed, from what its journal holds.
 
@@ -101,6 +105,7 @@ def resume(
         listener: hears every new event of the journal, after it is on disk.
         recorded: hears those that the journal had, before; none where the run is over.
         steal_lock: also where a process on another host holds the run which cannot be asked.
+        insecure: as in `launch`.
 
     Raises:
         ConfigError: the trials so far would be others in a larger experiment, a variable of
@@ -124,7 +129,7 @@ def resume(
         recorder = recorder_of(run, listener, recorded)
         if experiment:
             extend(recorder, experiment)
-        return _run(recorder, address, signals)
+        return _run(recorder, address, signals, insecure)
 
 
 def _finished(path: Path) -> Outcome | None:
@@ -140,11 +145,12 @@ def _finished(path: Path) -> Outcome | None:
     return Outcome(path.absolute(), "finished", last["exit_code"])
 
 
-def _run(recorder: Recorder, address: str | None, signals: NotedSignals) -> Outcome:
+def _run(recorder: Recorder, address: str | None, signals: NotedSignals, insecure: bool) -> Outcome:
     """Run what has not ended yet, and leave the run published, however it ends."""
     try:
         if not recorder.is_finished:
-            with connected(address, recorder.experiment.env_passthrough) as cluster:
+            passed = recorder.experiment.env_passthrough
+            with connected(address, passed, insecure=insecure) as cluster:
                 signals.install()  # Ray has just put in its own
                 with HeadWatch(cluster.head, partial(_abandon, recorder, cluster.head)) as head:
                     run_trials(recorder, cluster, signals, head)
