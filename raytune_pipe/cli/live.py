@@ -69,6 +69,7 @@ class LiveState:
             "report",
             "retry",
             "end",
+            "grant",
             "anomaly",
             "resume",
             "finish",
@@ -211,6 +212,9 @@ def words(event: Event, state: LiveState) -> list[str]:
         return [f"{event['trial_id']} failed ({event['reason']}): starts again"]
     if event["event"] == "decision":
         return [copied(one) for one in event["decisions"] if one["action"] == "exploit"]
+    if event["event"] == "grant":
+        at_once = f"up to {event['slots']} trials at once"
+        return [f"{at_once}; {event['how']}" if event["how"] else at_once]
     if event["event"] == "anomaly":
         about = f"{event['trial_id']}: " if "trial_id" in event else ""
         return [f"warning: {about}{event['what']}"]

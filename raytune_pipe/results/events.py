@@ -181,6 +181,20 @@ class ResumeEvent(TypedDict):
     time: float
 
 
+class GrantEvent(TypedDict):
+    """What each trial is given from here on, and how many run at once to begin with."""
+
+    event: Literal["grant"]
+    bundles: list[dict[str, float]]
+    """Resources by name of each of its workers."""
+    strategy: str
+    """Of their placement: PACK, SPREAD, STRICT_PACK or STRICT_SPREAD."""
+    slots: int
+    how: str
+    """How `gpus: auto` came to that; empty where nothing was measured."""
+    time: float
+
+
 class AnomalyEvent(TypedDict):
     """Something that must not happen was seen; the run went on."""
 
@@ -210,6 +224,7 @@ Event = (
     | EndEvent
     | FileEvent
     | ResumeEvent
+    | GrantEvent
     | AnomalyEvent
     | FinishEvent
 )

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from raytune_pipe.base import TrialError
 
 
@@ -17,6 +19,16 @@ def is_out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or "can't allocate memory" in str(error)
     )
+
+
+def limit_gpu_memory(limit_gib: float | None) -> None:
+    """Let PyTorch's allocator take so much of the current GPU and no more; None is all of it.
+
+    What goes beyond is an `OutOfMemoryError` here, and not at a neighbor's.
+    """
+    total_bytes = torch.cuda.mem_get_info()[1]
+    share = 1.0 if limit_gib is None else min(1.0, limit_gib * 2**30 / total_bytes)
+    torch.cuda.set_per_process_memory_fraction(share)
 
 
 @contextmanager

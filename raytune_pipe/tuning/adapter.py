@@ -43,18 +43,24 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         self._by_id: dict[TrialId, RayTrial] = {}
         self._processes: dict[TrialId, int] = {}
         self._silent: set[TrialId] = set()
+        self._workers_kept = 0
         self._memory_kills = MemoryKills()
 
     def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
-        """Remember the trial; before the first one, have Ray keep a worker per slot alive.
+        """Remember the trial; have Ray keep a worker per slot alive.
 
         Ray keeps at most one idle worker where no trial is queued, so at a barrier it kills all the
         others, a second each. `_actor_cache.increase_max` is its own way to ask for more.
         """
-        if not self._by_id:
-            cache = tune_controller._actor_cache
-            cache.increase_max(trial.placement_group_factory, by=self._slots.count)
+        self._keep_workers(tune_controller, trial)
         self._by_id[trial.trial_id] = trial
+
+    def _keep_workers(self, tune_controller: Any, trial: RayTrial) -> None:
+        missing = self._slots.count - self._workers_kept
+        if missing > 0:
+            cache = tune_controller._actor_cache
+            cache.increase_max(trial.placement_group_factory, by=missing)
+            self._workers_kept += missing
 
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         """Journal one epoch and do what was decided."""
@@ -155,6 +161,7 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         if not self._released or not self._slots.is_free:
             return None
         trial = self._released.popleft()
+        self._keep_workers(tune_controller, trial)
         self._processes.pop(trial.trial_id, None)
         self._slots.hear_of(trial.trial_id)
         trial.set_config({ASSIGNMENT: self._recorder.assign(trial.trial_id).to_text()})

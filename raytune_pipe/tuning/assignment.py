@@ -31,6 +31,8 @@ class Assignment:
     start_from: Checkpoint | None = None
     attempt: int = 0
     device: str = "cpu"
+    gpu_memory_gib: float | None = None
+    """What PyTorch may take of the GPU; None is all."""
     threads: int = 1
     timeout_s: float | None = None
     """Longest time that an epoch may take, with all that comes before it; None is no limit."""

@@ -53,6 +53,9 @@ SCRATCH_FOLDER = Path("/tmp")  # elsewhere the names of Ray's sockets get too lo
 SCRATCH = "raytune-pipe-"
 """What the names of an embedded Ray's folders begin with; the process id comes next."""
 
+TYPE = "accelerator_type:"
+"""What the name of a GPU's type begins with among a node's resources."""
+
 _STRATEGIES: dict[Placement, Strategy] = {
     "pack": "PACK",
     "spread": "SPREAD",
@@ -70,26 +73,28 @@ class Cluster:
     head: str = ""
     """HOST:PORT of its head; empty where it is not connected to."""
 
-    def request(self, resources: Resources) -> TrialRequest:
-        """What Ray is asked for per trial, with ``auto`` resolved.
+    def request(self, resources: Resources, *, wait: bool = False) -> TrialRequest:
+        """What Ray is asked for per trial; where ``auto`` is not settled, a whole GPU if any.
+
+        The type of GPU is left to the cluster: what is here without one says nothing of it.
 
         Raises:
-            ClusterError: the nodes have not as much for even one trial.
+            ClusterError: the nodes have not as much for even one trial, and nobody is to ``wait``
+                for those that will.
         """
         gpus = resources.gpus
         if gpus == "auto":
             gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in self.nodes) else 0.0
         worker = {"CPU": float(resources.cpus)} | ({"GPU": float(gpus)} if gpus else {})
+        if resources.accelerator and gpus and self.head:
+            worker[f"{TYPE}{resources.accelerator}"] = 0.001  # each GPU of a node has 1 of it
         request = TrialRequest((worker,) * resources.workers, _STRATEGIES[resources.placement])
-        if request.slots(self.nodes) == 0:
+        if request.slots(self.nodes) == 0 and not wait:
             who = "some node" if resources.workers == 1 else "the nodes"
-            has = "; ".join(
-                ", ".join(f"{node.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
-                for node in self.nodes
-            )
             raise ClusterError(
-                f"resources: {who} must have {request} for one trial, but the nodes "
-                f"have {has}; ask for less in `resources`, or name a larger cluster by --address"
+                f"resources: {who} must have {request} for one trial, but the nodes have "
+                f"{'; '.join(map(_has, self.nodes))}; ask for less in `resources`, name a larger "
+                "cluster by --address, or --wait for one that adds nodes"
             )
         return request
 
@@ -238,3 +243,10 @@ def _local_gpus() -> int:
 
 def _names_a_gpu(entry: str) -> bool:
     return entry.strip().isdigit() or entry.strip().startswith(("GPU-", "MIG-"))
+
+
+def _has(node: dict[str, float]) -> str:
+    """``8 CPU, 2 GPU (A100)``."""
+    types = ", ".join(sorted(name.removeprefix(TYPE) for name in node if name.startswith(TYPE)))
+    amounts = ", ".join(f"{node.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+    return f"{amounts} ({types})" if types else amounts

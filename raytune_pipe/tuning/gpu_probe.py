@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from raytune_pipe.base import ClusterError
 from raytune_pipe.experiment import Experiment, Resources
 from raytune_pipe.trial import Trial
+from raytune_pipe.tuning.cluster import TYPE
 from raytune_pipe.tuning.gpu_shares import (
     GpuShare,
     largest_trials,
@@ -21,17 +23,25 @@ MEASURED_WITHIN_S = 180.0
 WHOLE = GpuShare(1.0, None, "")
 
 
-def settle_gpus(experiment: Experiment) -> tuple[Resources, str]:
+def settle_gpus(experiment: Experiment, *, wait: bool) -> tuple[Resources, str]:
     """The experiment's resources with ``gpus: auto`` settled, and in words how; "" if by itself.
 
     Without a GPU in the cluster it is 0. A trial on several workers gets a whole GPU for each,
     since NCCL takes no two ranks on one. Otherwise one GPU of each type measures the largest
     trials; where none can tell, a trial gets a whole GPU. Ray must be connected.
+
+    Raises:
+        ClusterError: there is none yet, but there may be where trials ``wait`` for nodes.
     """
     resources = experiment.resources
     if resources.gpus != "auto":
         return resources, ""
     nodes = _gpu_nodes(resources)
+    if not nodes and wait:
+        raise ClusterError(
+            "resources.gpus: must be a number with --wait where no node has a GPU yet, but got "
+            "auto; set resources.gpus"
+        )
     if not nodes:
         return resources.model_copy(update={"gpus": 0.0}), ""
     if resources.workers > 1:
@@ -48,8 +58,8 @@ def _gpu_nodes(resources: Resources) -> list[str]:
     by_type: dict[str, str] = {}
     for node in ray.nodes():
         has = node["Resources"]
-        types = [name for name in has if name.startswith("accelerator_type:")]
-        wanted = f"accelerator_type:{resources.accelerator}"
+        types = [name for name in has if name.startswith(TYPE)]
+        wanted = f"{TYPE}{resources.accelerator}"
         fits = resources.accelerator is None or wanted in types
         if node["Alive"] and has.get("GPU", 0) >= 1 and fits:
             by_type.setdefault("".join(sorted(types)), node["NodeID"])

@@ -58,6 +58,8 @@ class Recorder:
     run: RunDirectory
     maker: DecisionMaker
     device: str = "cpu"
+    gpu_memory_gib: float | None = None
+    """What a trial may take of a GPU; None is no limit."""
     listener: Callable[[Event], None] = _nobody
     trials: dict[str, TrialProgress] = field(default_factory=dict)
     replay: Replay | None = None
@@ -111,6 +113,7 @@ class Recorder:
             start_from=state.start_from,
             attempt=state.attempt,
             device=self.device,
+            gpu_memory_gib=self.gpu_memory_gib,
             threads=max(1, int(self.experiment.resources.cpus)),
             timeout_s=self.experiment.trial_timeout_s,
         )

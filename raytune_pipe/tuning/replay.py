@@ -7,7 +7,7 @@ from raytune_pipe.base import to_json
 from raytune_pipe.results.events import DecisionRecord, Event
 from raytune_pipe.scheduling.decisions import Change, Checkpoint, Decision, TrialId
 
-INCIDENTS = ("anomaly", "finish", "resume")
+INCIDENTS = ("anomaly", "finish", "grant", "resume")
 """Kinds of events that tell of the run as a whole; no trial is other for them."""
 
 

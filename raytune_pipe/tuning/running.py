@@ -11,7 +11,10 @@ from pathlib import Path
 
 from raytune_pipe.base import ClusterLostError, ResultsError
 from raytune_pipe.results.control import is_stop_requested, request_stop
+from raytune_pipe.results.events import GrantEvent
+from raytune_pipe.tuning.capacity import Capacity, nodes_alive
 from raytune_pipe.tuning.cluster import Cluster
+from raytune_pipe.tuning.gpu_probe import settle_gpus
 from raytune_pipe.tuning.head_watch import HeadWatch
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.signals import NotedSignals
@@ -30,27 +33,41 @@ MOST_VAIN_LOOPS = 3
 
 
 def run_trials(
-    recorder: Recorder, cluster: Cluster, signals: NotedSignals, head: HeadWatch
+    recorder: Recorder,
+    cluster: Cluster,
+    signals: NotedSignals,
+    head: HeadWatch,
+    *,
+    wait: bool = False,
 ) -> None:
     """Run what has not ended; where Ray Tune ends before that, go on with what is left.
 
+    With ``wait``, trials wait for nodes that the cluster adds.
+
     Raises:
+        ClusterError: no trial fits the nodes, and nobody is to wait.
         Interrupted: a signal, or a request to stop.
         ClusterLostError: Ray Tune ends again and again, or its cluster is gone.
         ResultsError: the run directory cannot be written.
     """
     from raytune_pipe.tuning.ray_errors import RayEnded
 
-    request = cluster.request(recorder.experiment.resources)
-    recorder.device = request.device
-    slots = cluster.slots(recorder.experiment.resources)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    resources, how = settle_gpus(recorder.experiment, wait=wait)
+    request = cluster.request(resources, wait=wait)
+    recorder.device, recorder.gpu_memory_gib = request.device, resources.gpu_memory_gib
+    most = min(len(recorder.trials), resources.max_concurrent or len(recorder.trials))
+    capacity = Capacity(request, most=most, grows=wait, alive=nodes_alive)
+    recorder.write(_grant(request, capacity.slots, how))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(most)  # slots are what limits them
     publishing, in_vain = Publishing(recorder), 0
-    with tempfile.TemporaryDirectory(prefix="raytune-pipe-", ignore_cleanup_errors=True) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="raytune-pipe-", ignore_cleanup_errors=True) as scratch,
+        capacity,
+    ):
         while not recorder.is_finished:
             before = recorder.reports
             try:
-                _loop(recorder, request, slots, scratch, signals, head, publishing)
+                _loop(recorder, request, capacity, scratch, signals, head, publishing)
             except RayEnded as ended:
                 in_vain = in_vain + 1 if recorder.reports == before else 0
                 _go_on_after(ended, recorder, in_vain)
@@ -59,7 +76,7 @@ def run_trials(
 def _loop(
     recorder: Recorder,
     request: TrialRequest,
-    count: int,
+    capacity: Capacity,
     scratch: str,
     signals: NotedSignals,
     head: HeadWatch,
@@ -79,7 +96,7 @@ def _loop(
     from raytune_pipe.tuning.trainable import TrialActor
 
     run = recorder.run.path
-    slots, errors = Slots(count), FirstError()
+    slots, errors = Slots(capacity.slots), FirstError()
     head.is_driver_busy = lambda: errors.is_inside
     planned = PlannedTrials(recorder, slots, request)
     decider = Decider(recorder, slots, planned, errors)
@@ -89,7 +106,7 @@ def _loop(
         if head.is_gone:
             head.noticed.set()
             raise head_lost(run, head.address)
-        slots.closed = ending.is_due()
+        slots.closed, slots.count = ending.is_due(), capacity.slots
         decider.kill_silent()
         publishing.publish_if_due()
 
@@ -125,6 +142,17 @@ def _go_on_after(ended: Exception, recorder: Recorder, in_vain: int) -> None:
         raise _lost(recorder.run.path, f"it ended {in_vain} times without a report: {ended}")
     first_line = str(ended).partition("\n")[0]
     recorder.write_anomaly(f"Ray Tune ended by itself, and is started again: {first_line}")
+
+
+def _grant(request: TrialRequest, slots: int, how: str) -> GrantEvent:
+    return {
+        "event": "grant",
+        "bundles": [dict(bundle) for bundle in request.bundles],
+        "strategy": request.strategy,
+        "slots": slots,
+        "how": how,
+        "time": time.time(),
+    }
 
 
 def head_lost(run: Path, address: str) -> ClusterLostError:

@@ -97,9 +97,12 @@ class Work:
 
     def _build(self) -> "Trainer":
         # Imported here because the driver imports this module too, and torch would cost it seconds.
+        from raytune_pipe.training.memory import limit_gpu_memory
         from raytune_pipe.training.trainer import Trainer
 
         assignment = self.assignment
+        if assignment.device != "cpu":
+            limit_gpu_memory(assignment.gpu_memory_gib)
         trial = Trial.model_validate_json(to_json(assignment.trial))
         trainer = Trainer(trial, device=assignment.device, threads=assignment.threads)
         if assignment.start_from:

@@ -40,12 +40,22 @@ class TrialRequest:
 
     def __str__(self) -> str:
         """``1 CPU``, or ``4 workers of 1 CPU and 1 GPU (strict_pack)``."""
-        share = " and ".join(f"{share:g} {name}" for name, share in self.worker.items())
+        named = {name: share for name, share in self.worker.items() if ":" not in name}
+        share = " and ".join(f"{share:g} {name}" for name, share in named.items())
+        share += "".join(f" of type {name.split(':')[1]}" for name in self.worker if ":" in name)
         if len(self.bundles) == 1:
             return share
         return f"{len(self.bundles)} workers of {share} ({self.strategy.lower()})"
 
 
 def _workers_on(node: Mapping[str, float], worker: Mapping[str, float]) -> int:
+    return min(
+        _shares_of(node.get(name, 0), name, share) for name, share in worker.items() if share
+    )
+
+
+def _shares_of(has: float, name: str, share: float) -> int:
     # Rounded, since ten GPU tenths must fit one GPU.
-    return min(int(round(node.get(name, 0) / share, 6)) for name, share in worker.items() if share)
+    if name == "GPU" and share < 1:  # no share is put together from several GPUs
+        return int(has) * int(round(1 / share, 6))
+    return int(round(has / share, 6))

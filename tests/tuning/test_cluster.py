@@ -28,6 +28,26 @@ def test_slots_count_what_fits_on_each_node() -> None:
     assert CPUS_ONLY.slots(Resources(max_concurrent=2)) == 2
 
 
+def test_a_share_is_of_one_gpu() -> None:
+    assert ONE_GPU_NODE.slots(Resources(cpus=0.1, gpus=0.4)) == 4  # two on each, not five in all
+
+
+def test_a_type_of_gpu_is_asked_for_where_the_types_are_known() -> None:
+    typed = Resources(gpus=0.5, accelerator="A100")
+    here = Cluster(({"CPU": 8.0, "GPU": 1.0},))
+    assert here.request(typed).worker == {"CPU": 1.0, "GPU": 0.5}
+    nodes = ({"CPU": 8.0, "GPU": 2.0, "accelerator_type:A100": 1.0}, {"CPU": 8.0, "GPU": 4.0})
+    assert Cluster(nodes, head="h:1").slots(typed) == 4
+    with pytest.raises(
+        ClusterError, match=r"0.5 GPU of type H100 .* 2 GPU \(A100\); 8 CPU, 4 GPU;"
+    ):
+        Cluster(nodes, head="h:1").request(Resources(gpus=0.5, accelerator="H100"))
+
+
+def test_a_request_can_wait_for_nodes_that_are_still_to_come() -> None:
+    assert CPUS_ONLY.request(Resources(gpus=1.0), wait=True).device == "cuda"
+
+
 @pytest.mark.parametrize("resources", [Resources(gpus=3.0), Resources(cpus=16)])
 def test_what_no_node_has_is_refused(resources: Resources) -> None:
     with pytest.raises(ClusterError, match=r"some node must have .* 8 CPU, 2 GPU; 2 CPU, 0 GPU"):
