@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raytune_pipe.cli.cluster_files import cluster_options, launch_on
 from raytune_pipe.cli.options import (
     experiment_options,
     given,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @steal_lock_option
 @address_option
 @insecure_option
+@cluster_options
 @analyze_option
 @json_option
 @click.pass_context
@@ -52,6 +54,8 @@ def launch(
     steal_lock: bool,
     address: str | None,
     insecure: bool,
+    cluster: Path | None,
+    dry_run: bool,
     analyze: bool,
     as_json: bool,
 ) -> None:
@@ -62,6 +66,8 @@ def launch(
     _require_consistent(new=new, resume=resume, steal_lock=steal_lock)
     if name is not None:
         experiment = experiment.model_copy(update={"name": name})
+    if cluster is not None or dry_run:
+        ctx.exit(launch_on(cluster, ctx, experiment, again, dry_run=dry_run))
     imports = ctx.params["allow_imports"]
     search_here(imports)
     reached = [*given("--address", address), *["--insecure"] * insecure]
