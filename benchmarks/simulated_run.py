@@ -32,7 +32,11 @@ def experiment_of(
         "optimizer": {"kind": "sgd", "lr": 0.1},
         "epochs": epochs,
     }
-    space = {"optimizer.lr": {"kind": "log_uniform", "low": 1e-3, "high": 1.0}}
+    # Not in the order of the alphabet: a run gone on with must keep the order it was written in.
+    space = {
+        "optimizer.momentum": {"kind": "uniform", "low": 0.5, "high": 0.9},
+        "optimizer.lr": {"kind": "log_uniform", "low": 1e-3, "high": 1.0},
+    }
     plain = {"name": "run", "trial": trial, "search_space": space, "trials": trials}
     return Experiment.model_validate_json(json.dumps({**plain, "scheduler": scheduler, **more}))
 

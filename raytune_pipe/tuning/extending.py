@@ -1,10 +1,11 @@
 """More trials or more epochs for a run that there is, where that leaves what was done as it was."""
 
+import json
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from raytune_pipe.base import ConfigError, to_json
+from raytune_pipe.base import ConfigError
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.column_types import column_types
 from raytune_pipe.results.events import SCHEMA_VERSION, ExperimentEvent
@@ -45,12 +46,20 @@ def take_extension(recorder: Recorder, event: ExperimentEvent) -> None:
     or have failed, have ended.
     """
     recorder.write(event)
-    experiment = Experiment.model_validate_json(to_json(event["experiment"]))
+    experiment = experiment_of(event)
     recorder.experiment = experiment
     recorder.maker = _maker(recorder, experiment, event)
     for progress in recorder.trials.values():
         if progress.epochs < experiment.trial.epochs:
             progress.lengthen(experiment.trial.epochs)
+
+
+def experiment_of(event: ExperimentEvent) -> Experiment:
+    """The experiment that a journal tells of, its search space in the order it was written in.
+
+    Trials are drawn, and changes made, in that order.
+    """
+    return Experiment.model_validate_json(json.dumps(event["experiment"]))
 
 
 def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> ExperimentEvent:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from raytune_pipe.base import ResultsError, to_json
+from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent
 from raytune_pipe.results.run_directory import RunDirectory
-from raytune_pipe.tuning.extending import take_extension
+from raytune_pipe.tuning.extending import experiment_of, take_extension
 from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.replay import Replay, decision_of
@@ -93,7 +93,7 @@ def _experiment(run: RunDirectory, replay: Replay) -> Experiment:
             f"{run.path}: the journal must begin with an experiment, but it holds none: the launch "
             "ended before anything was planned; delete the folder, and launch again"
         )
-    return Experiment.model_validate_json(to_json(header["experiment"]))
+    return experiment_of(header)
 
 
 def _plan(run: RunDirectory, experiment: Experiment, replay: Replay) -> list[PlannedTrial]:
