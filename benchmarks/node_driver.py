@@ -18,8 +18,8 @@ import ray
 from ray import tune
 
 from raytune_pipe import launch, load_experiment
-from raytune_pipe.tuning import running
 from raytune_pipe.tuning.trainable import TrialActor
+from raytune_pipe.tuning.trial_request import TrialRequest
 
 from benchmarks.node_checks import SEEN
 
@@ -58,7 +58,7 @@ def main(address: str, path: str, *settings: str) -> None:
     (Path(experiment.storage) / SEEN).touch()
     run = tune.run
     patch.object(tune, "run", lambda _actor, **rest: run(SeenActor, **rest)).start()
-    patch.object(running, "device_of", lambda _request: "cpu").start()
+    patch.object(TrialRequest, "device", "cpu").start()
     sys.exit(launch(experiment, address=None if address == "local" else address).exit_code)
 
 

@@ -111,7 +111,8 @@ class Campaign:
             return folder / "run"
         folder.mkdir()
         fifo = ["scheduler={kind: fifo}"] if name == "asha" else []
-        run = DisturbedRun(folder, None, _file(name), "resources.gpus=0.0", *fifo, *self.settings)
+        settings = [*fifo, *self.settings, "resources.gpus=0.0"]
+        run = DisturbedRun(folder, None, _file(name), *settings)
         run.end()
         self._note(folder.name, run.wrong)
         return run.run
@@ -126,7 +127,8 @@ class Campaign:
         folder.mkdir()
         print(title, flush=True)
         with fake_cluster(nodes=3, cpus=4) as cluster:
-            run = DisturbedRun(folder, cluster, _file(name), *self.settings)
+            # auto would measure on a GPU, and these compute nothing
+            run = DisturbedRun(folder, cluster, _file(name), "resources.gpus=1.0", *self.settings)
             run.goes_on_for(120, reports=3)
             for _ in range(faults):
                 if not run.goes_on_for(0.1):
