@@ -166,7 +166,7 @@ def _ray(address: str | None, env_passthrough: Sequence[str]) -> Iterator[None]:
                 logging_level=logging.CRITICAL,
                 **(_embedded(scratch) if address is None else _existing(address, env_passthrough)),
             )
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except Exception as error:  # of no class of its own where a process starts too slowly
             raise _not_started(address, error) from error
         try:
             yield
@@ -217,8 +217,9 @@ def _is_alive(pid: int) -> bool:
 
 
 def _not_started(address: str | None, error: Exception) -> ClusterError:
+    why = str(error).partition("\n")[0]
     if address is None:
-        return ClusterError(f"an embedded Ray must start on this machine, but it does not: {error}")
+        return ClusterError(f"an embedded Ray must start on this machine, but it does not: {why}")
     return no_answer(address, error)
 
 
