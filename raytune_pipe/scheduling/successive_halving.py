@@ -6,8 +6,10 @@ cutoff and bracket. Beyond Ray's there is a control arm: trials that no rung sto
 """
 
 import math
+from bisect import insort
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +29,20 @@ def rungs(
     # Ray's formula to the bit: its rounding decides whether a rung at the budget is counted.
     count = int(np.log(epochs / grace_epochs) / np.log(reduction_factor) - bracket + 1)
     return tuple(grace_epochs * reduction_factor ** (bracket + k) for k in range(count))
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The interpolated percentile of numbers in ascending order: `numpy.percentile` to the bit.
+
+    Numpy goes through all of them for each call, 0.3 ms for 10,000; this takes 1 us.
+    """
+    position = (len(ordered) - 1) * (percent / 100)
+    below = math.floor(position)
+    if below + 1 >= len(ordered):
+        return ordered[-1]
+    low, high, share = ordered[below], ordered[below + 1], position - below
+    step = high - low
+    return low + step * share if share < 0.5 else high - step * (1 - share)
 
 
 def is_control(seed: int, trial: TrialId, fraction: float) -> bool:
@@ -61,6 +77,29 @@ class ControlPrice(NamedTuple):
     """The same as a share of all trials' expected epochs without a control arm."""
 
 
+@dataclass
+class _Rung:
+    """The scores recorded at one rung of a bracket."""
+
+    trials: set[TrialId] = field(default_factory=set)
+    rewards: list[float] = field(default_factory=list)
+    """The negated scores, in ascending order."""
+
+    def record(self, trial: TrialId, score: float) -> None:
+        self.trials.add(trial)
+        insort(self.rewards, -score)
+
+    def cutoff(self, reduction_factor: float) -> float | None:
+        """The score that the best 1 / reduction_factor reach; None where there are none.
+
+        Taken as a high percentile of rewards (negated scores), as Ray takes it, so that the two
+        agree to the bit.
+        """
+        if not self.rewards:
+            return None
+        return -percentile(self.rewards, (1 - 1 / reduction_factor) * 100)
+
+
 class SuccessiveHalving:
     """Stops a trial at a rung unless it is in the best 1 / reduction_factor of those before it.
 
@@ -91,11 +130,11 @@ class SuccessiveHalving:
         self._control_fraction = control_fraction
         self._spared: set[TrialId] = set()
         """Controls that have missed a cutoff."""
-        self._brackets: list[dict[float, dict[TrialId, float]]] = [
-            {rung: {} for rung in rungs(grace_epochs, reduction_factor, epochs, bracket)}
+        self._brackets: list[dict[float, _Rung]] = [
+            {rung: _Rung() for rung in rungs(grace_epochs, reduction_factor, epochs, bracket)}
             for bracket in range(brackets)
         ]
-        """Per bracket, the score of each trial that reached a rung."""
+        """Per bracket, its rungs by epoch, lowest first."""
 
     def on_report(self, report: Report) -> list[Decision]:
         """Stop the trial where its score misses the cutoff of a rung it has reached.
@@ -164,19 +203,9 @@ class SuccessiveHalving:
 
     def _record(self, report: Report, bracket: int) -> tuple[float | None, float | None]:
         """Record the score at the highest rung reached and not yet recorded: (rung, cutoff)."""
-        for rung, scores in reversed(self._brackets[bracket].items()):
-            if report.epoch >= rung and report.trial not in scores:
-                cutoff = self._cutoff(list(scores.values()))
-                scores[report.trial] = report.score
-                return rung, cutoff
+        for epoch, rung in reversed(self._brackets[bracket].items()):
+            if report.epoch >= epoch and report.trial not in rung.trials:
+                cutoff = rung.cutoff(self._reduction_factor)
+                rung.record(report.trial, report.score)
+                return epoch, cutoff
         return None, None
-
-    def _cutoff(self, scores: list[float]) -> float | None:
-        """The score that the best 1 / reduction_factor of these reach; None where there are none.
-
-        Taken as a high percentile of rewards (negated scores), as Ray takes it, so that the two
-        agree to the bit.
-        """
-        if not scores:
-            return None
-        return -float(np.percentile(np.negative(scores), (1 - 1 / self._reduction_factor) * 100))

@@ -3,12 +3,18 @@ import random
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_pipe.scheduling.decisions import Decision, Report
-from raytune_pipe.scheduling.successive_halving import SuccessiveHalving, is_control, rungs
+from raytune_pipe.scheduling.successive_halving import (
+    SuccessiveHalving,
+    is_control,
+    percentile,
+    rungs,
+)
 
 
 def report(trial: str, epoch: float, score: float) -> Report:
@@ -49,6 +55,12 @@ def test_nothing_is_decided_once_the_budget_is_used() -> None:
     asha = maker()
     for trial, score in (("a", 1.0), ("b", 2.0)):
         assert asha.on_report(report(trial, 9, score)) == [Decision(trial, "go_on", bracket=0)]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.floats(1.5, 10))
+def test_percentiles_equal_numpys_to_the_bit(numbers: list[float], reduction_factor: float) -> None:
+    percent = (1 - 1 / reduction_factor) * 100
+    assert percentile(sorted(numbers), percent) == np.percentile(numbers, percent)
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])
