@@ -182,9 +182,8 @@ def main(
             trials = max(reports // each, 4 * slots if each < 10 else 2 * slots)
             found = in_own_process(slots, trials, each, epoch_s)
             windows.append(found)
-            spent = [
-                1e6 * x / found.reports for x in (found.driver_s, found.ours_s, found.servers_s)
-            ]
+            parts = (found.driver_s, found.ours_s, found.servers_s)
+            driver, ours, servers = (1e6 * part / found.reports for part in parts)
             rate = found.reports / found.clock_s
             print(
                 f"{slots:7} {trials:6} {each:6} {found.reports:7} {found.starts:6} {rate:10.0f} | "

@@ -25,6 +25,8 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
         self._slots = slots
         self._request = request
         self._waiting = deque(_in_order(recorder.trials))
+        self._unended = list(reversed(self._waiting))
+        """The last one had not ended when that was last asked; of those before nothing is said."""
         self._experiment: RayExperiment | None = None
 
     @property
@@ -70,8 +72,15 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
         self._waiting.appendleft(trial_id)
 
     def is_finished(self) -> bool:
-        """Whether all trials have *ended*: Ray drops its idle workers as soon as this holds."""
-        return self._recorder.is_finished
+        """Whether all trials have *ended*: Ray drops its idle workers as soon as this holds.
+
+        Ray asks twice a report, and what has ended stays so: going through 10,000 trials each time
+        would cost as much as the report.
+        """
+        trials = self._recorder.trials
+        while self._unended and trials[self._unended[-1]].has_ended:
+            self._unended.pop()
+        return not self._unended
 
 
 def _in_order(trials: Mapping[TrialId, TrialProgress]) -> list[TrialId]:
