@@ -205,14 +205,14 @@ def print_searches(curves: Curves, workers: tuple[int, ...], best: int, seeds: i
             )
 
 
-def print_populations(curves: Curves, members: int, workers: tuple[int, ...], seeds: int) -> None:
+def print_populations(curves: Curves, members: int, seeds: int) -> None:
     """One line for each kind and number of workers."""
     population = Population(curves)
     print(f"\na population of {members}, a decision every {FACTOR} of {curves.epochs} epochs")
     print("kind          workers  trainings: median (quartiles)   speedup  workers used  epochs")
     for sync in (True, False):
         alone = 0.0
-        for count in workers:
+        for count in (1, members // 4, members // 2, members, 500):
             runs = [
                 population_run(curves, population, members, count, seed, sync)
                 for seed in range(seeds)
@@ -273,7 +273,7 @@ def main(
     for each in best:
         print_searches(curves, workers, each, seeds)
     for size in members:
-        print_populations(curves, size, workers, seeds)
+        print_populations(curves, size, seeds)
 
 
 if __name__ == "__main__":
