@@ -16,7 +16,7 @@ import click
 class Driver:
     """What keeps a driver, in milliseconds; the defaults are those measured in docs/scale.md."""
 
-    report_ms: float = 1.5
+    report_ms: float = 1.4
     """CPU time of a report."""
     slot_ms: float = 0.0004
     """CPU time of a report on top of that for each trial at once."""
@@ -26,12 +26,12 @@ class Driver:
     """One flush of the journal."""
     flushes: float = 1.5
     """Flushes per report: one of the report, and one where something is decided."""
-    epochs: float = 4.0
+    epochs: float = 3.0
     """Reports of a trial."""
 
     def occupied_ms(self, at_once: float) -> float:
         """How long a report keeps the driver, its share of the trial's start included."""
-        per_trial = (self.start_ms + 2 * self.flush_ms) / self.epochs
+        per_trial = (self.start_ms + self.flush_ms) / self.epochs
         return self.report_ms + self.slot_ms * at_once + self.flush_ms * self.flushes + per_trial
 
     def largest(self, epoch_s: float, load: float = 0.7) -> int:
@@ -45,7 +45,7 @@ class Driver:
         return int((math.sqrt(fixed**2 + 4 * slope * budget) - fixed) / (2 * slope))
 
 
-EPOCHS_S = (0.1, 1.0, 10.0, 60.0, 600.0)
+EPOCHS_S = (0.1, 1.0, 10.0, 60.0)
 
 
 @click.command()

@@ -147,7 +147,7 @@ def in_own_process(at_once: int, trials: int, epochs: int, epoch_s: float) -> Wi
     """Run once in a process of its own, whose CPU time is then that of a driver alone."""
     arguments = json.dumps([at_once, trials, epochs, epoch_s])
     command = [sys.executable, "-m", "benchmarks.scale_ray", "--one", arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return Window(**json.loads(done.stdout.splitlines()[-1]))
 
 

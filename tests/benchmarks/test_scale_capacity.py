@@ -7,9 +7,9 @@ from benchmarks.scale_capacity import Driver
 
 def test_a_report_keeps_the_driver_for_cpu_flushes_and_its_share_of_a_start() -> None:
     driver = Driver(
-        report_ms=2.0, slot_ms=0.001, start_ms=6.0, flush_ms=4.0, flushes=1.5, epochs=7.0
+        report_ms=2.0, slot_ms=0.001, start_ms=6.0, flush_ms=4.0, flushes=1.5, epochs=5.0
     )
-    assert driver.occupied_ms(1000) == pytest.approx(2.0 + 1.0 + 6.0 + (6.0 + 8.0) / 7)
+    assert driver.occupied_ms(1000) == pytest.approx(2.0 + 1.0 + 6.0 + (6.0 + 4.0) / 5)
 
 
 def test_the_largest_cluster_keeps_the_driver_for_just_that_share() -> None:
