@@ -11,6 +11,7 @@ from raytune_pipe.cli.output import echo, show_json
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
+    from raytune_pipe.tuning.cluster_files import Course
 
 TOLD_OTHERWISE = {"file", "overrides", "allow_imports", "cluster", "dry_run"}
 """Parameters that the words for the experiment hold already, or that are not for the cluster."""
@@ -44,10 +45,12 @@ def launch_on(
 
     Raises:
         ConfigError: the file is of no known kind, or not filled in.
-        ClusterError: a command is missing or fails.
+        ClusterError: a command is missing or fails, or others can read the user's token.
     """
-    from raytune_pipe.tuning.cluster_commands import free_port, run_steps
-    from raytune_pipe.tuning.cluster_files import Launch, cluster_steps, require_filled_in
+    from raytune_pipe.tuning.cluster_commands import free_port
+    from raytune_pipe.tuning.cluster_file_text import require_filled_in
+    from raytune_pipe.tuning.cluster_files import Launch, course_of
+    from raytune_pipe.tuning.tokens import require_private_token
 
     if cluster is None:
         raise click.UsageError("--dry-run shows what --cluster would run: give --cluster PATH too")
@@ -55,12 +58,31 @@ def launch_on(
         raise click.UsageError("--cluster brings up its own cluster: leave --address out")
     file, *options = *again, *_words_given(ctx)
     launch = Launch(file, tuple(options), experiment.storage)
-    steps = cluster_steps(cluster, launch, free_port())
+    course = course_of(cluster, launch, free_port())
     if dry_run:
-        _show([step.line for step in steps], cluster, as_json=ctx.params["as_json"])
+        _show([step.line for step in course.steps], cluster, as_json=ctx.params["as_json"])
         return 0
     require_filled_in(cluster)
-    return run_steps(steps, lambda line: echo(f"running: {line}", err=True))
+    if any(step.tunnel_port for step in course.steps):  # the user's token opens what it leads to
+        require_private_token()
+    return _run(course)
+
+
+def _run(course: "Course") -> int:
+    """Run the commands, each named first; then say what is to be done afterwards, come what may."""
+    from raytune_pipe.tuning.cluster_commands import run_steps
+
+    begun: list[str] = []
+
+    def begin(line: str) -> None:
+        begun.append(line)
+        echo(f"running: {line}", err=True)
+
+    try:
+        return run_steps(course.steps, begin)
+    finally:
+        if begun and course.afterwards:
+            echo(course.afterwards, err=True)
 
 
 def _words_given(ctx: click.Context) -> Iterator[str]:
@@ -77,7 +99,7 @@ def _words_given(ctx: click.Context) -> Iterator[str]:
 
 def _show(lines: Sequence[str], cluster: Path, *, as_json: bool) -> None:
     """The commands, one a line; beside them, on stderr, what is still to be filled in."""
-    from raytune_pipe.tuning.cluster_files import unset_places
+    from raytune_pipe.tuning.cluster_file_text import unset_places
 
     for place in unset_places(cluster):
         echo(f"to be filled in first: {place}", err=True)

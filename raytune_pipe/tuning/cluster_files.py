@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from raytune_pipe.base import ConfigError
+from raytune_pipe.tuning.cluster_file_text import documents_of, text_of
 
-PLACEHOLDER = "CHANGE-ME"
-"""Stands in the shipped files where only the user knows the value."""
 DASHBOARD_PORT = 8265
 """Where a head takes jobs, and the first local port that is tried for a tunnel to it."""
 EXPERIMENT_MAP = "raytune-pipe-experiment"
@@ -43,6 +39,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Course:
+    """The commands that launch on a cluster, in their order, and what there is to do afterwards."""
+
+    steps: Sequence[Step]
+    afterwards: str = ""
+    """A command, with what it is for; empty where nothing stays."""
+
+
+@dataclass(frozen=True)
 class Launch:
     """What is launched: the words that name it to `raytune-pipe launch`."""
 
@@ -59,28 +64,28 @@ class Launch:
         return Step(words, "see what it says above", decides=True)
 
 
-def cluster_steps(path: Path, launch: Launch, local_port: int = DASHBOARD_PORT) -> list[Step]:
-    """The commands that launch on the cluster of a file, in their order.
+def course_of(path: Path, launch: Launch, local_port: int = DASHBOARD_PORT) -> Course:
+    """The commands that launch on the cluster of a file.
 
     A tunnel, where there is one, is opened at the local port.
 
     Raises:
         ConfigError: the file is of no kind that is known, or the launch does not fit it.
     """
-    text = _text(path)
+    text = text_of(path)
     if text.startswith("#!") and re.search(r"^#SBATCH ", text, re.M):
-        return _slurm_steps(path, launch)
-    documents = _documents(path, text)
+        return _slurm_course(path, launch)
+    documents = documents_of(path, text)
     for document in documents:
         kind = document.get("kind")
         if document.get("apiVersion") == "ray.io/v1" and kind == "RayCluster":
-            return _ray_cluster_steps(path, document, launch, local_port)
+            return _ray_cluster_course(path, document, launch, local_port)
         if document.get("apiVersion") == "ray.io/v1" and kind == "RayJob":
-            return _ray_job_steps(path, document, launch)
+            return _ray_job_course(path, document, launch)
     if documents == [{"kind": "local"}]:
-        return [launch.step()]
+        return Course([launch.step()])
     if len(documents) == 1 and {"cluster_name", "provider"} <= documents[0].keys():
-        return _launcher_steps(path, launch, local_port)
+        return _launcher_course(path, launch, local_port)
     raise ConfigError(
         f"{path}: must be a file of Ray's cluster launcher (cluster_name, provider), a RayCluster "
         "or RayJob of ray.io/v1, a Slurm script with #SBATCH lines, or `kind: local`, but is none "
@@ -88,45 +93,11 @@ def cluster_steps(path: Path, launch: Launch, local_port: int = DASHBOARD_PORT) 
     )
 
 
-def require_filled_in(path: Path) -> None:
-    """Raise `ConfigError` while values are to be filled in, or files to be copied are missing."""
-    unset = unset_places(path)
-    if unset:
-        raise ConfigError(
-            f"{path}: every {PLACEHOLDER} must be replaced by a value of yours, but is there in\n  "
-            + "\n  ".join(unset)
-        )
-    missing = _missing_sources(path)
-    if missing:
-        raise ConfigError(
-            f"{path}: all that file_mounts copies to the nodes must be there, but is not: "
-            f"{', '.join(missing)}; how each is made is said in clusters/README.md"
-        )
-
-
-def unset_places(path: Path) -> list[str]:
-    """Where a value is still to be filled in, as file:line with the line."""
-    lines = enumerate(_text(path).splitlines(), start=1)
-    return [
-        f"{path}:{number}: {line.strip()}"
-        for number, line in lines
-        if PLACEHOLDER in line.partition("#")[0]
-    ]
-
-
-def _missing_sources(path: Path) -> list[str]:
-    """Local files that a launcher file copies to the nodes and that are not there."""
-    documents = _documents(path, _text(path))
-    mounts = documents[0].get("file_mounts") if documents else None
-    sources = mounts.values() if isinstance(mounts, Mapping) else ()
-    return [str(each) for each in sources if not Path(str(each)).expanduser().exists()]
-
-
-def _launcher_steps(path: Path, launch: Launch, local_port: int) -> list[Step]:
+def _launcher_course(path: Path, launch: Launch, local_port: int) -> Course:
     """Ray's launcher makes the cluster; a tunnel through ssh reaches the jobs of its head."""
     file = str(path)
     dashboard = ("ray", "dashboard", file, "--port", str(local_port))
-    return [
+    steps = [
         Step(
             # A head that runs already keeps running, and so do the jobs on it.
             ("ray", "up", "--yes", "--no-restart", file),
@@ -145,15 +116,17 @@ def _launcher_steps(path: Path, launch: Launch, local_port: int) -> list[Step]:
         ),
         launch.step(f"http://127.0.0.1:{local_port}"),
     ]
+    down = shlex.join(["ray", "down", "--yes", file])
+    return Course(steps, f"the cluster stays up, and costs, until: {down}")
 
 
-def _ray_cluster_steps(
+def _ray_cluster_course(
     path: Path, document: Mapping[str, Any], launch: Launch, local_port: int
-) -> list[Step]:
+) -> Course:
     """The operator makes the cluster; a forwarded port reaches the jobs of its head."""
     name, namespace = _name(path, document)
     inspect = shlex.join(["kubectl", *namespace, "describe", f"raycluster/{name}"])
-    return [
+    steps = [
         Step(
             ("kubectl", *namespace, "apply", "--filename", str(path)),
             "kubectl must reach a Kubernetes with the KubeRay operator: kubectl get crd "
@@ -176,9 +149,11 @@ def _ray_cluster_steps(
         ),
         launch.step(f"http://127.0.0.1:{local_port}"),
     ]
+    delete = shlex.join(["kubectl", *namespace, "delete", f"raycluster/{name}"])
+    return Course(steps, f"the cluster stays up, and costs, until: {delete}")
 
 
-def _ray_job_steps(path: Path, document: Mapping[str, Any], launch: Launch) -> list[Step]:
+def _ray_job_course(path: Path, document: Mapping[str, Any], launch: Launch) -> Course:
     """The operator makes a cluster for this one launch, runs it, and takes the cluster down."""
     name, namespace = _name(path, document)
     if launch.options:
@@ -199,7 +174,7 @@ def _ray_job_steps(path: Path, document: Mapping[str, Any], launch: Launch) -> l
     inspect = shlex.join([*kubectl, "describe", job])
     running = "--for=jsonpath={.status.jobDeploymentStatus}=Running"
     complete = "--for=jsonpath={.status.jobDeploymentStatus}=Complete"
-    return [
+    steps = [
         Step(
             # Not `apply`: what a job that runs has been given must not change.
             (
@@ -216,16 +191,18 @@ def _ray_job_steps(path: Path, document: Mapping[str, Any], launch: Launch) -> l
             f"it ended without success; its own exit code is in status.json of its run: {inspect}",
         ),
     ]
+    return Course(steps, f"before the next launch: {remove}")
 
 
-def _slurm_steps(path: Path, launch: Launch) -> list[Step]:
+def _slurm_course(path: Path, launch: Launch) -> Course:
     """Slurm queues a job that starts Ray on its nodes, launches there and ends Ray again."""
-    return [
+    steps = [
         Step(
             ("sbatch", str(path), launch.file, *launch.options),
             "sbatch must run on a login node, and its #SBATCH lines must fit the cluster: sinfo",
         )
     ]
+    return Course(steps, "to see it in the queue: squeue --me")
 
 
 def _name(path: Path, document: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
@@ -235,30 +212,3 @@ def _name(path: Path, document: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
         raise ConfigError(f"{path}: metadata.name must be there; it names the object to wait for")
     namespace = metadata.get("namespace")
     return metadata["name"], ["--namespace", str(namespace)] if namespace else []
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"--cluster {path}: must be a readable file, but: {error}; see clusters/"
-        ) from error
-
-
-def _documents(path: Path, text: str) -> list[Mapping[str, Any]]:
-    """The YAML documents of a file; a script has none.
-
-    Raises:
-        ConfigError: it is not YAML, or a document in it is not a mapping.
-    """
-    if text.startswith("#!"):
-        return []
-    try:
-        found = [each for each in YAML(typ="safe", pure=True).load_all(text) if each is not None]
-    except YAMLError as error:
-        raise ConfigError(f"--cluster {path}: must be YAML, but {error}") from error
-    for each in found:
-        if not isinstance(each, Mapping):
-            raise ConfigError(f"--cluster {path}: must hold mappings, but got {each!r}")
-    return found

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from raytune_pipe.cli import main
-from raytune_pipe.tuning.cluster_files import PLACEHOLDER
+from raytune_pipe.tuning.cluster_file_text import PLACEHOLDER
 from tests.clusters.stubs import Stubs
 
 ROOT = Path(__file__).parents[2]
@@ -86,10 +86,15 @@ def filled_in(shipped: str, folder: Path) -> Path:
     return path
 
 
+def environment(stubs: Stubs, **more: str) -> dict[str, str]:
+    """That of a user who has no token."""
+    return stubs.environment(**{"HOME": str(stubs.folder), **more})
+
+
 def launch(stubs: Stubs, *words: str | Path, **more: str) -> Result:
     """What the program printed itself; what its commands print, they print past it."""
     return CliRunner().invoke(
-        main, ["launch", *map(str, words)], env=stubs.environment(**more), prog_name="raytune-pipe"
+        main, ["launch", *map(str, words)], env=environment(stubs, **more), prog_name="raytune-pipe"
     )
 
 
@@ -116,6 +121,7 @@ def test_a_launcher_file_is_brought_up_and_reached_by_a_tunnel(
     ]
     assert [call.event for call in stubs.calls if call.event] == ["reached", "ended"]
     assert f"running: ray up --yes --no-restart {cluster}\n" in done.stderr
+    assert done.stderr.endswith(f"stays up, and costs, until: ray down --yes {cluster}\n")
     assert done.stdout == ""
     of_commands = capfd.readouterr()
     assert of_commands.out == "{}\n"  # the result alone
@@ -154,6 +160,8 @@ def test_a_ray_job_is_given_its_experiment_and_followed(
         f"{kubectl} logs --follow job/it",
         f"{kubectl} wait {status}=Complete' --timeout=5m rayjob/it",
     ]
+    remove = f"{kubectl} delete rayjob/it configmap/raytune-pipe-experiment"
+    assert done.stderr.endswith(f"before the next launch: {remove}\n")
 
 
 @pytest.mark.parametrize(
@@ -200,6 +208,7 @@ def test_a_step_that_fails_ends_the_launch_and_says_what_to_do(
     assert re.search(
         rf"^ray {command} .* must succeed, but exited with 5; .*: ray ", done.stderr, re.M
     )
+    assert f"costs, until: ray down --yes {cluster}\n" in done.stderr  # it is up all the same
     assert stubs.calls[-1].words[:2] == ["ray", command]
 
 
@@ -235,17 +244,19 @@ def test_sigterm_ends_the_launch_and_then_the_tunnel(
     words = [str(file), "--cluster", str(filled_in("aws-gpu.yaml", tmp_path))]
     process = subprocess.Popen(
         [sys.executable, "-m", "raytune_pipe", "launch", *words],
-        env=stubs.environment(LAUNCH_WAITS="1"),
+        env=environment(stubs, LAUNCH_WAITS="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not any(call.event == "waits" for call in stubs.calls):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    try:
+        while not any(call.event == "waits" for call in stubs.calls):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 143, output
     assert [call.event for call in stubs.calls if call.event] == [
         *("reached", "waits", "drained", "ended")
@@ -266,6 +277,17 @@ def test_a_dry_run_shows_the_commands_and_runs_none(
     as_json = launch(stubs, file, "--cluster", cluster, "--dry-run", "--json")
     if cluster.stem != "kuberay-rayjob":  # takes no options
         assert len(json.loads(as_json.stdout)["commands"]) == len(done.stdout.splitlines())
+
+
+def test_a_token_that_others_can_read_is_refused(stubs: Stubs, file: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret")
+    token.chmod(0o644)
+    cluster = filled_in("aws-gpu.yaml", tmp_path)
+    done = launch(stubs, file, "--cluster", cluster, RAY_AUTH_TOKEN_PATH=str(token))
+    assert (done.exit_code, stubs.calls) == (6, [])
+    assert f"chmod 600 {token}" in done.stderr
+    assert "secret" not in done.output
 
 
 def test_a_file_that_is_not_filled_in_is_refused(stubs: Stubs, file: Path) -> None:

@@ -181,11 +181,13 @@ def test_before_its_time_is_up_the_launch_is_asked_to_end(
 ) -> None:
     job = submit("a.yaml")
     deadline = time.monotonic() + 60
-    while not any(call.event == "launched" for call in stubs.calls):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    job.send_signal(signal.SIGTERM)
-    output, _ = job.communicate(timeout=60)
+    try:
+        while not any(call.event == "launched" for call in stubs.calls):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        job.send_signal(signal.SIGTERM)
+        output, _ = job.communicate(timeout=60)
     assert job.returncode == 143, output
     events = [call.event for call in stubs.calls if call.event not in (None, "started")]
     assert events == ["launched", "drained", "ended", "ended"]  # Ray outlives the launch

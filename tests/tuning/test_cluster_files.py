@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from raytune_pipe.base import ConfigError
-from raytune_pipe.tuning.cluster_files import Launch, cluster_steps, require_filled_in, unset_places
+from raytune_pipe.tuning.cluster_files import Launch, course_of
 
 LAUNCH = Launch("my file.yaml", ("--set", "trials=2"), "/mnt/x")
 LAUNCHER = "cluster_name: x\nprovider: {type: local}\n"
@@ -14,7 +14,7 @@ def lines(folder: Path, text: str) -> list[str]:
     """The commands for a cluster file of this text, with its name as FILE."""
     file = folder / "cluster.yaml"
     file.write_text(text)
-    return [step.line.replace(str(file), "FILE") for step in cluster_steps(file, LAUNCH, 9999)]
+    return [step.line.replace(str(file), "FILE") for step in course_of(file, LAUNCH, 9999).steps]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_only_a_tunnel_stays_beside_the_others_and_only_the_launch_decides(tmp_p
     file = tmp_path / "cluster.yaml"
     for text in (LAUNCHER, RAY_CLUSTER):
         file.write_text(text)
-        steps = cluster_steps(file, LAUNCH, 9999)
+        steps = course_of(file, LAUNCH, 9999).steps
         assert [step.tunnel_port for step in steps] == [None, None, 9999, None]
         assert [step.decides for step in steps] == [False, False, False, True]
         assert [step.line.endswith(" &") for step in steps] == [False, False, True, False]
@@ -69,21 +69,4 @@ def test_a_file_of_no_known_kind_is_refused(tmp_path: Path, text: str, said: str
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--cluster .*none\.yaml: must be a readable file"):
-        cluster_steps(tmp_path / "none.yaml", LAUNCH)
-
-
-def test_places_to_be_filled_in_are_named_and_comments_are_none(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    file.write_text(f"# CHANGE-ME\n{LAUNCHER}auth: {{ssh_user: CHANGE-ME}} # CHANGE-ME\n")
-    assert unset_places(file) == [f"{file}:4: auth: {{ssh_user: CHANGE-ME}} # CHANGE-ME"]
-    with pytest.raises(ConfigError, match=r"every CHANGE-ME must be replaced .*\n .*:4: auth"):
-        require_filled_in(file)
-
-
-def test_files_to_be_copied_must_be_there(tmp_path: Path) -> None:
-    file, there = tmp_path / "cluster.yaml", tmp_path / "there"
-    file.write_text(f"{LAUNCHER}file_mounts: {{a: {there}}}\n")
-    with pytest.raises(ConfigError, match=r"must be there, but is not: .*there; "):
-        require_filled_in(file)
-    there.touch()
-    require_filled_in(file)
+        course_of(tmp_path / "none.yaml", LAUNCH)
