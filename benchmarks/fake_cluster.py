@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_prestart_worker_first_driver": "0",
     "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
 HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 2000,
@@ -31,7 +32,7 @@ class FakeCluster:
 
     def __init__(self, cpus: int, gpus: int) -> None:
         # Read when Ray is imported: here, and in all that is started from here.
-        os.environ.update(ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)})
+        os.environ.update(ENVIRONMENT)
         from ray.cluster_utils import Cluster
 
         loopback = {"node_ip_address": "127.0.0.1", "include_dashboard": False}

@@ -97,8 +97,9 @@ class DisturbedRun:
 class Campaign:
     """Runs each experiment undisturbed once, and disturbed; judges; prints."""
 
-    def __init__(self, folder: Path, seed: int, settings: Sequence[str]) -> None:
+    def __init__(self, folder: Path, undisturbed: Path, seed: int, settings: Sequence[str]) -> None:
         self.folder = folder
+        self._undisturbed = undisturbed
         self.rng = random.Random(seed)
         self.settings = settings
         self.rows: list[list[str | int]] = []
@@ -106,7 +107,7 @@ class Campaign:
 
     def undisturbed(self, name: str) -> Path:
         """A run that nothing disturbs; ASHA's trials train as those of random search do."""
-        folder = self.folder / f"undisturbed-{name}"
+        folder = self._undisturbed / f"undisturbed-{name}"
         if folder.exists():
             return folder / "run"
         folder.mkdir()
@@ -199,6 +200,7 @@ def _file(name: str) -> str:
 @click.option("--drains", default=2, show_default=True, help="In a second run of each.")
 @click.option("--silence", default=[5.0, 45.0, 120.0], show_default=True, multiple=True)
 @click.option("--every", default=8.0, show_default=True, help="Seconds from fault to fault.")
+@click.option("--undisturbed", type=click.Path(path_type=Path), help="Keeps undisturbed runs.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--set", "settings", multiple=True, help="As of launch.")
 def main(
@@ -207,11 +209,13 @@ def main(
     drains: int,
     silence: Sequence[float],
     every: float,
+    undisturbed: Path | None,
     seed: int,
     settings: Sequence[str],
 ) -> None:
     """Disturb, check, print; exit with 1 if anything was lost, doubled, run again or wrong."""
-    campaign = Campaign(Path(tempfile.mkdtemp(prefix="node-faults-")), seed, settings)
+    folder = Path(tempfile.mkdtemp(prefix="node-faults-"))
+    campaign = Campaign(folder, undisturbed or folder, seed, settings)
     for name in names or EXPERIMENTS:
         if kills:
             campaign.disturb(name, "kill", kills, every)
