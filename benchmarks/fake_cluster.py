@@ -21,14 +21,17 @@ ENVIRONMENT = {
 HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 2000,
     "health_check_period_ms": 1000,
-    "health_check_timeout_ms": 2000,
+    "health_check_timeout_ms": 5000,
     "health_check_failure_threshold": 3,
 }
-"""A dead node is noticed after about 3 s, a silent one after about 9."""
+"""A dead node is noticed after about 3 s, a silent one after about 18."""
 
 
 class FakeCluster:
     """A head without CPUs for trials, and worker nodes that come and go."""
+
+    launcher: tuple[str, ...] = ()
+    """What a command on its head begins with."""
 
     def __init__(self, cpus: int, gpus: int) -> None:
         # Read when Ray is imported: here, and in all that is started from here.
@@ -62,10 +65,18 @@ class FakeCluster:
         self._cluster.remove_node(self._by_id.pop(node_id), allow_graceful=False)
 
     def signal(self, node_id: str, number: signal.Signals) -> None:
-        """Send a signal to the node's processes; SIGSTOP makes it silent, as a cut link does."""
+        """Send a signal to the node's processes."""
         for pid in self.processes(node_id):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def silence(self, node_id: str) -> None:
+        """Stop all processes of a node, which is to all others what a cut link is."""
+        self.signal(node_id, signal.SIGSTOP)
+
+    def wake(self, node_id: str) -> None:
+        """Let them go on. A node that was given up meanwhile ends by itself."""
+        self.signal(node_id, signal.SIGCONT)
 
     def processes(self, node_id: str) -> list[int]:
         """The process ids of a worker node: its raylet, and all that it has started."""
@@ -94,7 +105,7 @@ class FakeCluster:
 
 
 @contextmanager
-def fake_cluster(nodes: int, cpus: int = 1, gpus: int = 1) -> Iterator[FakeCluster]:
+def fake_cluster(nodes: int = 3, cpus: int = 4, gpus: int = 1) -> Iterator[FakeCluster]:
     """A cluster that runs, with so many worker nodes; ended at the end."""
     cluster = FakeCluster(cpus, gpus)
     try:

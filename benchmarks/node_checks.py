@@ -45,7 +45,7 @@ def check_nodes(run: Path) -> NodeFindings:
     found.epochs_again = sum(count - 1 for count in reports.values())
     bad = [e for e in events if e["event"] == "end" and e["status"] in ("failed", "timed_out")]
     found.wrong += [f"trial {event['trial_id']}: {event['reason']}" for event in bad]
-    notes = [json.loads(line) for line in (run.parent / SEEN).read_text().splitlines()]
+    notes = notes_of(run.parent)
     found.nodes = len({note["node"] for note in notes})
     for share, count in _held(notes).values():
         found.most_on_a_gpu = max(found.most_on_a_gpu, share)
@@ -53,6 +53,13 @@ def check_nodes(run: Path) -> NodeFindings:
     if round(found.most_on_a_gpu, 6) > 1:
         found.wrong.append(f"{found.most_on_a_gpu:g} of one GPU were held at once")
     return found
+
+
+def notes_of(folder: Path) -> list[dict[str, Any]]:
+    """What the workers of the run in that folder have noted so far."""
+    path = folder / SEEN
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def _run_after_their_end(events: list[Event]) -> Iterable[str]:

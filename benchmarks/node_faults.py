@@ -11,19 +11,20 @@ node are stopped for a while, which is to all others what a cut link is.
 
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 import click
 
 from raytune_pipe.results.journal import JOURNAL
 
-from benchmarks.fake_cluster import FakeCluster, fake_cluster
+from benchmarks.fake_cluster import fake_cluster
 from benchmarks.fault_checks import check, differences, whole_lines
 from benchmarks.node_checks import check_nodes
 
@@ -40,22 +41,38 @@ COLUMNS = (
 )
 
 
+class AnyCluster(Protocol):
+    """A cluster whose nodes can be disturbed."""
+
+    nodes: list[str]
+    launcher: tuple[str, ...]
+
+    @property
+    def address(self) -> str: ...
+    def add(self) -> str: ...
+    def kill(self, node_id: str) -> None: ...
+    def drain(self, node_id: str, within_s: float) -> None: ...
+    def silence(self, node_id: str) -> None: ...
+    def wake(self, node_id: str) -> None: ...
+    def free_gpus(self) -> dict[str, float]: ...
+
+
 class DisturbedRun:
     """A driver on the cluster, and what was acknowledged at each fault."""
 
-    def __init__(self, folder: Path, cluster: FakeCluster | None, *arguments: str) -> None:
+    def __init__(self, folder: Path, cluster: AnyCluster | None, *arguments: str) -> None:
         self.run = folder / "run"
         self.cluster = cluster
         self.at_faults: list[bytes] = []
         self.wrong: list[str] = []
         self.began = time.monotonic()
         self._output = folder / "output.txt"
-        address = cluster.address if cluster else "local"
+        address, launcher = (cluster.address, cluster.launcher) if cluster else ("local", ())
         settings = [f"storage={folder}", "name=run", *arguments[1:]]
-        command = ["-m", "benchmarks.node_driver", address, arguments[0], *settings]
+        command = [*launcher, sys.executable, "-m", "benchmarks.node_driver", address]
         with self._output.open("w") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *command], stdout=output, stderr=output
+                [*command, arguments[0], *settings], stdout=output, stderr=output
             )
 
     @property
@@ -63,12 +80,10 @@ class DisturbedRun:
         """How many reports the journal has."""
         return whole_lines(self.run / JOURNAL).count(b'{"event":"report"')
 
-    def goes_on_for(self, seconds: float, reports: int | None = None) -> bool:
-        """Let it run for so long, or until it has so many reports; False if it has ended."""
-        until = time.monotonic() + seconds
-        while self._process.poll() is None and time.monotonic() < until:
-            if reports is not None and self.reports >= reports:
-                break
+    def goes_on_for(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+        """Let it run for so long, or until something holds; False if it has ended."""
+        deadline = time.monotonic() + seconds
+        while self._process.poll() is None and time.monotonic() < deadline and not until():
             self._look_at_gpus()
             time.sleep(LOOK_EVERY_S)
         return self._process.poll() is None
@@ -97,9 +112,17 @@ class DisturbedRun:
 class Campaign:
     """Runs each experiment undisturbed once, and disturbed; judges; prints."""
 
-    def __init__(self, folder: Path, undisturbed: Path, seed: int, settings: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        undisturbed: Path,
+        seed: int,
+        settings: Sequence[str],
+        cluster_of: Callable[[], AbstractContextManager[AnyCluster]] = fake_cluster,
+    ) -> None:
         self.folder = folder
         self._undisturbed = undisturbed
+        self._cluster_of = cluster_of
         self.rng = random.Random(seed)
         self.settings = settings
         self.rows: list[list[str | int]] = []
@@ -127,10 +150,10 @@ class Campaign:
         folder = self.folder / title.replace(", ", "-").replace(" ", "-")
         folder.mkdir()
         print(title, flush=True)
-        with fake_cluster(nodes=3, cpus=4) as cluster:
+        with self._cluster_of() as cluster:
             # auto would measure on a GPU, and these compute nothing
             run = DisturbedRun(folder, cluster, _file(name), "resources.gpus=1.0", *self.settings)
-            run.goes_on_for(120, reports=3)
+            run.goes_on_for(120, until=lambda: run.reports >= 3)
             for _ in range(faults):
                 if not run.goes_on_for(0.1):
                     break
@@ -140,22 +163,22 @@ class Campaign:
             took_s = run.end()
         self._judge(title, run, expected, took_s)
 
-    def _kill(self, run: DisturbedRun, cluster: FakeCluster, seconds: float) -> None:
+    def _kill(self, run: DisturbedRun, cluster: AnyCluster, seconds: float) -> None:
         """Kill a node, and bring another a little later."""
         run.note_fault("a node killed")
         cluster.kill(self.rng.choice(cluster.nodes))
         run.goes_on_for(COMES_BACK_AFTER_S)
         cluster.add()
 
-    def _silence(self, run: DisturbedRun, cluster: FakeCluster, seconds: float) -> None:
-        """Stop all processes of a node, and let them go on later."""
+    def _silence(self, run: DisturbedRun, cluster: AnyCluster, seconds: float) -> None:
+        """Have a node silent for a while."""
         node = self.rng.choice(cluster.nodes)
         run.note_fault(f"a node silent for {seconds:g} s")
-        cluster.signal(node, signal.SIGSTOP)
+        cluster.silence(node)
         run.goes_on_for(seconds)
-        cluster.signal(node, signal.SIGCONT)
+        cluster.wake(node)
 
-    def _drain(self, run: DisturbedRun, cluster: FakeCluster, seconds: float) -> None:
+    def _drain(self, run: DisturbedRun, cluster: AnyCluster, seconds: float) -> None:
         """Tell that a node will be taken away, do so a little later, and bring another."""
         node = self.rng.choice(cluster.nodes)
         run.note_fault("a node to be taken away")
@@ -188,6 +211,15 @@ class Campaign:
         for each in dict.fromkeys(wrong):
             self.wrong.append(f"{title}: {each}")
             print(f"    WRONG {self.wrong[-1]}", flush=True)
+
+    def show(self) -> None:
+        """Print a row for each run; exit with 1 where anything was wrong."""
+        print(f"\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
+        for row in self.rows:
+            print(f"| {' | '.join(map(str, row))} |")
+        if self.wrong:
+            sys.exit(f"The runs are kept in {self.folder}")
+        shutil.rmtree(self.folder)
 
 
 def _file(name: str) -> str:
@@ -223,12 +255,7 @@ def main(
             campaign.disturb(name, "drain", drains, every, NOTICE_S)
         for seconds in silence:
             campaign.disturb(name, "silence", 1, every, seconds)
-    print(f"\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
-    for row in campaign.rows:
-        print(f"| {' | '.join(map(str, row))} |")
-    if campaign.wrong:
-        sys.exit(f"The runs are kept in {campaign.folder}")
-    shutil.rmtree(campaign.folder)
+    campaign.show()
 
 
 if __name__ == "__main__":

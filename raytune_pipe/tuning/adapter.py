@@ -6,7 +6,8 @@ no metric and stops nothing by itself.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,36 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
             trial_id = trial.trial_id
             self._slots.hear_of(trial_id)
             self._processes[trial_id] = result["pid"]
-            decisions = self._recorder.on_answer(trial_id, Answer.from_text(result[ANSWER]))
-            word = self._apply(tune_controller, decisions, reporting=trial)
-            progress = self._recorder.trials[trial_id]
-            if progress.start_due:  # it failed, and starts again
-                self._released.append(trial)
-                return self._pause(tune_controller, trial)
-            if self._slots.closed and word == TrialScheduler.CONTINUE and progress.is_saved:
-                return self._pause(tune_controller, trial)
-            return word
+            answer = Answer.from_text(result[ANSWER])
+            decisions = self._recorder.on_answer(trial_id, answer)
+            if not answer.is_leaving:
+                return self._go_on(tune_controller, trial, decisions)
+            with _worker_ends(tune_controller):
+                return self._go_on_elsewhere(tune_controller, trial, decisions)
+
+    def _go_on(self, tune_controller: Any, trial: RayTrial, decisions: list[Decision]) -> str:
+        """Do what was decided on a report; give Ray's word for its trial."""
+        word = self._apply(tune_controller, decisions, reporting=trial)
+        progress = self._recorder.trials[trial.trial_id]
+        if progress.start_due:  # it failed, and starts again
+            self._released.append(trial)
+            return self._pause(tune_controller, trial)
+        if self._slots.closed and word == TrialScheduler.CONTINUE and progress.is_saved:
+            return self._pause(tune_controller, trial)
+        return word
+
+    def _go_on_elsewhere(
+        self, tune_controller: Any, trial: RayTrial, decisions: list[Decision]
+    ) -> str:
+        """The same where the worker's node will be taken away: no trial is to stay with it."""
+        word = self._go_on(tune_controller, trial, decisions)
+        if word == TrialScheduler.STOP:
+            tune_controller.stop_trial(trial)
+            return str(TrialScheduler.NOOP)
+        if word == TrialScheduler.CONTINUE and self._recorder.trials[trial.trial_id].is_saved:
+            self._released.append(trial)
+            return self._pause(tune_controller, trial)
+        return word
 
     def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
         """Journal that the worker died or raised, and do what that brings about.
@@ -200,6 +222,17 @@ class Decider(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         tune_controller.pause_trial(trial, should_checkpoint=False)
         self._slots.free(trial.trial_id)
         return str(TrialScheduler.NOOP)
+
+
+@contextmanager
+def _worker_ends(tune_controller: Any) -> Iterator[None]:
+    """Have Ray end the worker that a trial gives away here, and not keep it for another one."""
+    controller = tune_controller._tune_controller
+    controller._reuse_actors = False
+    try:
+        yield
+    finally:
+        controller._reuse_actors = True
 
 
 class Loop(Callback):  # type: ignore[misc]  # Ray is not typed

@@ -87,6 +87,8 @@ class Answer:
     verdict: str | None = None
     checkpoint: CheckpointReference | None = None
     failure: Failure | None = None
+    is_leaving: bool = False
+    """Whether the worker's node will be taken away, so that the trial needs another worker."""
 
     def to_text(self) -> str:
         """JSON (NaN as Python writes it); the inverse of `from_text`."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from raytune_pipe.tuning.leaving_nodes import leaving_nodes
 from raytune_pipe.tuning.trial_request import TrialRequest
 
 Nodes = Sequence[Mapping[str, float]]
@@ -73,7 +74,9 @@ def slots_of(request: TrialRequest, nodes: Nodes, most: int, *, grows: bool) -> 
 
 
 def nodes_alive() -> Nodes:
-    """What each node that is alive has. Ray must be connected."""
+    """What each node that is alive, and will stay, has. Ray must be connected."""
     import ray
 
-    return tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+    leaving = leaving_nodes()
+    alive = (node for node in ray.nodes() if node["Alive"])
+    return tuple(node["Resources"] for node in alive if node["NodeID"] not in leaving)

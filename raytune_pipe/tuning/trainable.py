@@ -3,9 +3,11 @@
 import os
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from raytune_pipe.base import ResultsError, TrialError, to_json
@@ -17,6 +19,7 @@ from raytune_pipe.training.memory import is_out_of_memory
 from raytune_pipe.trial import Trial
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
 from raytune_pipe.tuning.hangs import ended_when_hung
+from raytune_pipe.tuning.leaving_nodes import OwnNode
 
 if TYPE_CHECKING:
     from raytune_pipe.training.trainer import EpochReport, Trainer
@@ -39,6 +42,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first assignment."""
         self._folder = Path.cwd()
+        self._node = OwnNode(ray.get_runtime_context().get_node_id())
         self.reset_config(config)
 
     def reset(self, *args: Any, **named: Any) -> Any:
@@ -48,7 +52,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another assignment; nothing of the one before survives but the cached data."""
-        self._work = Work(Assignment.from_text(new_config[ASSIGNMENT]))
+        assignment = Assignment.from_text(new_config[ASSIGNMENT])
+        self._work = Work(assignment, self._node.is_leaving)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -59,8 +64,11 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
 class Work:
     """One assignment being worked off. Ray is not needed here, so tests call it directly."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(
+        self, assignment: Assignment, is_leaving: Callable[[], bool] = lambda: False
+    ) -> None:
         self.assignment = assignment
+        self._is_leaving = is_leaving
         self._files = checkpoint_files(assignment.directory)
         self._reports = assignment.reports
         self._trainer: Trainer | None = None
@@ -85,6 +93,8 @@ class Work:
             self._trainer = self._build()
         report = self._trainer.train_epoch()
         self._reports += 1
+        is_leaving = self._is_leaving()
+        is_save_due = self._is_save_due(report, is_leaving)
         return Answer(
             number=self._reports,
             epoch=report.epoch,
@@ -92,7 +102,8 @@ class Work:
             metrics=report.metrics,
             values_in_force=report.values_in_force,
             verdict=report.verdict,
-            checkpoint=self._save(self._trainer) if self._is_save_due(report) else None,
+            checkpoint=self._save(self._trainer) if is_save_due else None,
+            is_leaving=is_leaving,
         )
 
     def _build(self) -> "Trainer":
@@ -120,13 +131,14 @@ class Work:
             )
         return path
 
-    def _is_save_due(self, report: "EpochReport") -> bool:
+    def _is_save_due(self, report: "EpochReport", is_leaving: bool) -> bool:
         if report.verdict in ("not_a_number", "divergence"):
             return False
         assignment = self.assignment
         waited_s = time.monotonic() - self._saved_at
         return (
-            report.epoch in assignment.milestones
+            is_leaving
+            or report.epoch in assignment.milestones
             or report.verdict is not None
             or (self._trainer is not None and self._trainer.done)
             or waited_s >= assignment.checkpoint_seconds
