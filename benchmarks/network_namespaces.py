@@ -28,6 +28,8 @@ BRIDGE = "raytunebr"
 NODES = ("raytune0", "raytune1", "raytune2", "raytune3")
 """The namespaces of the head and of the workers."""
 PORT = 6379
+STARTED = "Ray runtime started."
+"""What `ray start` says once a node has joined."""
 HEALTH_CHECKS = {
     "RAY_health_check_initial_delay_ms": "5000",
     "RAY_health_check_period_ms": "2000",
@@ -67,6 +69,10 @@ class NamespaceCluster:
                 _ip("-n", node, "link", "set", device, "up")
         for node in NODES:
             self._start_ray(node)
+            if node == NODES[0]:
+                self._wait_for_ray(node)  # workers give up soon where no head answers
+        for node in self.nodes:
+            self._wait_for_ray(node)
 
     def _start_ray(self, node: str) -> None:
         number = NODES.index(node)
@@ -77,10 +83,17 @@ class NamespaceCluster:
             command += ["--include-dashboard=false"]
         else:
             command += [f"--address={self.address}", "--num-cpus=4", "--num-gpus=1"]
-        with (self._scratch / f"{node}.txt").open("a") as log:
+        with self._log(node).open("w") as log:
             self._raylets[node] = subprocess.Popen(command, stdout=log, stderr=log)
-        if number == 0:
-            _wait_until_it_answers(node, self._raylets[node])
+
+    def _wait_for_ray(self, node: str) -> None:
+        while STARTED not in self._log(node).read_text():
+            if self._raylets[node].poll() is not None:
+                raise RuntimeError(f"{node} has ended: {self._log(node).read_text()}")
+            time.sleep(0.2)
+
+    def _log(self, node: str) -> Path:
+        return self._scratch / f"{node}.txt"
 
     def add(self) -> str:
         """Not used here: there are as many nodes as namespaces."""
@@ -129,16 +142,6 @@ def _processes(node: str) -> list[int]:
         ["ip", "netns", "pids", node], capture_output=True, text=True, check=False
     )
     return [int(pid) for pid in told.stdout.split()]
-
-
-def _wait_until_it_answers(node: str, process: "subprocess.Popen[bytes]") -> None:
-    host, _, port = NamespaceCluster.address.partition(":")
-    ask = f"import socket; socket.create_connection(({host!r}, {port}), timeout=1)"
-    command = ["ip", "netns", "exec", node, sys.executable, "-c", ask]
-    while subprocess.run(command, capture_output=True, check=False).returncode:
-        if process.poll() is not None:
-            raise RuntimeError("the head has ended by itself")
-        time.sleep(0.2)
 
 
 @contextmanager
