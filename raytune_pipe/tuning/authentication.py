@@ -64,7 +64,11 @@ def require_driver_fits(head: Head) -> None:
 
 
 def authenticate(head: Head) -> None:
-    """Have Ray show the token to this head, if it demands one, and else keep it."""
+    """Have Ray show the token to this head if it demands one, and else neither show nor demand it.
+
+    A driver that demands a token which the head has not refuses the head's own calls, and Ray takes
+    that as the end of each actor: every trial would fail at once.
+    """
     os.environ[MODE] = "token" if head.demands_token else "disabled"
     read_again()
 

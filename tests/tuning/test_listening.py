@@ -20,7 +20,7 @@ trial:
   model: {kind: mlp, widths: [8]}
   loss: {kind: cross_entropy}
   optimizer: {kind: sgd, lr: 0.05}
-  epochs: 30
+  epochs: 6
 search_space:
   optimizer.lr: {kind: log_uniform, low: 1e-3, high: 1.0}
 trials: 2
@@ -44,7 +44,7 @@ def test_only_this_machine_reaches_what_a_launch_starts(tmp_path: Path) -> None:
             seen |= set(listening(members))
             if journal.exists() and b'"event":"report"' in journal.read_bytes():
                 sampled_while_training += 1
-            time.sleep(0.05)
+            time.sleep(0.25)
     assert launch.returncode == 0, (tmp_path / "log").read_text()
     assert sampled_while_training
     hosts = {each.rpartition(":")[0].strip("[]") for each in seen}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from raytune_pipe.base import ClusterError
+from raytune_pipe.tuning import reaching
 from raytune_pipe.tuning.authentication import require_authenticated, require_driver_fits
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -94,7 +95,8 @@ def _wait_for(url: str, head: "subprocess.Popen[bytes]", log: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without a token, and an environment without one."""
+    """A home without a token, an environment without one, and time to ask on a busy machine."""
+    monkeypatch.setattr(reaching, "ANSWER_WITHIN_S", 60.0)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in AUTH:
         monkeypatch.delenv(name, raising=False)
