@@ -6,6 +6,7 @@ import click
 
 from raytune_pipe.cli.options import experiment_options, given, json_option
 from raytune_pipe.cli.output import show, show_json, show_next
+from raytune_pipe.cli.running import insecure_option
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
@@ -32,9 +33,15 @@ def validate(experiment: "Experiment", again: list[str], as_json: bool) -> None:
 @experiment_options
 @click.option("--resources", is_flag=True, help="Say as well how many trials run at once.")
 @click.option("--address", help="The Ray cluster to count resources of (auto, HOST:PORT).")
+@insecure_option
 @json_option
 def plan(
-    experiment: "Experiment", again: list[str], resources: bool, address: str | None, as_json: bool
+    experiment: "Experiment",
+    again: list[str],
+    resources: bool,
+    address: str | None,
+    insecure: bool,
+    as_json: bool,
 ) -> None:
     """Show what a launch will do.
 
@@ -43,21 +50,22 @@ def plan(
     from raytune_pipe.report.plan_table import plan_mapping, plan_table
 
     planned = experiment.plan()
-    slots = _slots(experiment, address) if resources or address is not None else None
+    slots = _slots(experiment, address, insecure) if resources or address is not None else None
     if as_json:
         show_json(plan_mapping(experiment, planned, slots))
     else:
         show(plan_table(experiment, planned, slots))
-    show_next("raytune-pipe", "launch", *again, *given("--address", address), as_json=as_json)
+    reached = [*given("--address", address), *["--insecure"] * insecure]
+    show_next("raytune-pipe", "launch", *again, *reached, as_json=as_json)
 
 
-def _slots(experiment: "Experiment", address: str | None) -> int:
+def _slots(experiment: "Experiment", address: str | None, insecure: bool) -> int:
     """How many of its trials run at once here, or on the cluster at the address."""
     from raytune_pipe.tuning.cluster import connected, local_cluster
 
     if address is None:
         return local_cluster().slots(experiment.resources)
-    with connected(address) as cluster:
+    with connected(address, insecure=insecure) as cluster:
         return cluster.slots(experiment.resources)
 
 

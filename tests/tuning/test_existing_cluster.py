@@ -58,7 +58,7 @@ class Head(NamedTuple):
 
 @pytest.fixture
 def head(tmp_path: Path, environment: dict[str, str]) -> Iterator[Head]:
-    """A head node of two CPUs, with the token authentication that it has by default."""
+    """A head node of two CPUs that demands no token; there is one, which it must not be shown."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -75,6 +75,8 @@ def head(tmp_path: Path, environment: dict[str, str]) -> Iterator[Head]:
             start_new_session=True,
         )
         _wait_until_it_answers(port, process, Path(log.name))
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("of another cluster")
         head = Head(f"127.0.0.1:{port}", process)
         yield head
         process.terminate()
