@@ -1,6 +1,7 @@
 """Files of Ray's cluster launcher, against the schema that Ray ships; all files, what they pin."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -109,3 +110,18 @@ def test_what_the_default_does_is_written_down_as_it_is() -> None:
     assert yaml.safe_load(text) == {"kind": "local"}
     for name, value in LOCAL_ENVIRONMENT.items():
         assert f"({name}={value})" in text
+
+
+def test_ray_knows_the_commands_that_are_run() -> None:
+    from ray.scripts.scripts import cli
+
+    from raytune_pipe.tuning.cluster_files import Launch, course_of
+
+    path = ROOT / "clusters" / "onprem.yaml"
+    course = course_of(path, Launch("x.yaml", (), "/mnt/x"))
+    of_ray = [step.words[1:] for step in course.steps if step.words[0] == "ray"]
+    of_ray.append(tuple(shlex.split(course.afterwards.partition(": ray ")[2])))
+    assert [name for name, *_ in of_ray] == ["up", "exec", "dashboard", "down"]
+    for name, *words in of_ray:
+        context = cli.commands[name].make_context(name, list(words))  # raises on an unknown option
+        assert context.params["cluster_config_file"] == str(path)

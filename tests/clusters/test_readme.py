@@ -15,6 +15,7 @@ README = (ROOT / "clusters" / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S)
 LINES = [shlex.split(line, comments=True) for line in "".join(BLOCKS).splitlines()]
 LAUNCHES = [words[1:] for words in LINES if words[0] == "raytune-pipe"]
+REMOTE = [shlex.split(words[-1]) for words in LINES if words[:2] == ["ray", "exec"]]
 
 
 @pytest.mark.parametrize("words", LAUNCHES, ids=" ".join)
@@ -31,11 +32,18 @@ def test_every_launch_is_one(
     assert done.stdout
 
 
+def test_commands_for_the_head_exist() -> None:
+    assert REMOTE == [["raytune-pipe", "doctor", "--address", "auto"]]
+    assert isinstance(main, click.Group)
+    known = {option for each in main.commands["doctor"].params for option in each.opts}
+    assert "--address" in known
+
+
 def test_commands_of_ray_exist() -> None:
     from ray.scripts.scripts import cli
 
     shown = [words for words in LINES if words[0] == "ray"]
-    assert {words[1] for words in shown} == {"down", "dashboard", "get-auth-token"}
+    assert {words[1] for words in shown} == {"down", "dashboard", "exec", "get-auth-token"}
     for _, name, *words in shown:
         known = {option for each in command(cli, name).params for option in each.opts}
         assert {word for word in words if word.startswith("-")} <= known
