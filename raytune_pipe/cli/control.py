@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from raytune_pipe.cli.addresses import chosen
+from raytune_pipe.cli.job_control import show_job_logs, show_job_status, stop_job, watch_job
 from raytune_pipe.cli.options import json_option, run_argument
 from raytune_pipe.cli.output import console, echo, show, show_json, show_next
+from raytune_pipe.cli.running import address_option
 
 if TYPE_CHECKING:
     from raytune_pipe.cli.live import LiveState
@@ -21,13 +25,20 @@ STOP_PATIENCE_S = 60.0
 @click.argument(
     "target", metavar="[DIR|STORAGE]", default="results", type=click.Path(path_type=Path)
 )
+@address_option
 @json_option
-def status(target: Path, as_json: bool) -> None:
+@click.pass_context
+def status(ctx: click.Context, target: Path, address: str | None, as_json: bool) -> None:
     """Show how a run stands, or all runs of a storage folder.
 
     Running, finished, interrupted or killed; its trials, the best so far. Without a folder: the
-    runs in ./results.
+    runs in ./results. With --address http://... a job of that cluster, or all its jobs.
     """
+    where = chosen(address)
+    if where.is_for(target):
+        named = ctx.get_parameter_source("target") == ParameterSource.COMMANDLINE
+        show_job_status(str(target) if named else None, where, as_json=as_json)
+        return
     from raytune_pipe.cli import run_status
     from raytune_pipe.results.files import storage_errors
     from raytune_pipe.results.journal import JOURNAL
@@ -49,11 +60,17 @@ def status(target: Path, as_json: bool) -> None:
 
 @click.command()
 @run_argument
-def watch(run: Path) -> None:
+@address_option
+@click.pass_context
+def watch(ctx: click.Context, run: Path, address: str | None) -> None:
     """Watch a run as its launch shows it, to its end.
 
-    From any shell that sees its folder.
+    From any shell that sees its folder. With --address http://... DIR is a job of that cluster; the
+    exit code is then that of its run.
     """
+    where = chosen(address)
+    if where.is_for(run):
+        ctx.exit(watch_job(str(run), where))
     from raytune_pipe.cli.live import display
     from raytune_pipe.results.control import follow
     from raytune_pipe.results.journal import journal_of
@@ -70,8 +87,16 @@ def watch(run: Path) -> None:
 @click.command()
 @run_argument
 @click.option("--trial", metavar="ID", help="All of one trial: reports, decisions, traceback.")
-def logs(run: Path, trial: str | None) -> None:
-    """Tell what happened in a run, a line each with its time."""
+@address_option
+def logs(run: Path, trial: str | None, address: str | None) -> None:
+    """Tell what happened in a run, a line each with its time.
+
+    With --address http://... DIR is a job of that cluster: all that it has printed.
+    """
+    where = chosen(address)
+    if where.is_for(run):
+        show_job_logs(str(run), trial, where)
+        return
     from raytune_pipe.cli.live import UNFIT, LiveState
     from raytune_pipe.results.journal import journal_of, read_events
 
@@ -90,11 +115,17 @@ def logs(run: Path, trial: str | None) -> None:
 @click.command()
 @run_argument
 @click.option("--now", is_flag=True, help="Do not wait: SIGTERM, and SIGKILL 10 s later.")
-def stop(run: Path, now: bool) -> None:
+@address_option
+@click.pass_context
+def stop(ctx: click.Context, run: Path, now: bool, address: str | None) -> None:
     """End a run that another process runs; it can be resumed.
 
-    As Ctrl-C there: what was found until then is published.
+    As Ctrl-C there: what was found until then is published. With --address http://... DIR is a job
+    of that cluster.
     """
+    where = chosen(address)
+    if where.is_for(run):
+        ctx.exit(stop_job(str(run), where, now=now))
     from raytune_pipe.results import control
     from raytune_pipe.results.journal import journal_of
     from raytune_pipe.results.lock import describe_holder, is_held

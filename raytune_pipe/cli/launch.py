@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raytune_pipe.cli.addresses import chosen
 from raytune_pipe.cli.cluster_files import cluster_options, launch_on
+from raytune_pipe.cli.jobs import Watching, detach_option, job_words, launch_job
 from raytune_pipe.cli.options import (
+    allowed_imports,
     experiment_options,
     given,
     import_words,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 @address_option
 @insecure_option
 @cluster_options
+@detach_option
 @analyze_option
 @json_option
 @click.pass_context
@@ -56,6 +60,7 @@ def launch(
     insecure: bool,
     cluster: Path | None,
     dry_run: bool,
+    detach: bool,
     analyze: bool,
     as_json: bool,
 ) -> None:
@@ -70,6 +75,14 @@ def launch(
         ctx.exit(launch_on(cluster, ctx, experiment, again, dry_run=dry_run))
     imports = ctx.params["allow_imports"]
     search_here(imports)
+    where = chosen(address)
+    if where.is_job or detach:
+        words = job_words(ctx.params, allowed_imports(imports))
+        watching = Watching(where, detach, as_json, insecure)
+        ctx.exit(
+            launch_job(experiment, ctx.params["file"], ctx.params["overrides"], words, watching)
+        )
+    where.tell()
     reached = [*given("--address", address), *["--insecure"] * insecure]
     options = [*reached, *import_words(imports)]
     ending = Ending(analyze=analyze, as_json=as_json, alone=again, options=options)
@@ -77,10 +90,10 @@ def launch(
     if resume and run.is_dir():
         extended = extension_of(experiment, run)
         go = partial(go_on, steal_lock=steal_lock, insecure=insecure, extended=extended)
-        ctx.exit(go(run, address, imports, ending))
+        ctx.exit(go(run, where.value, imports, ending))
     words = [*again, *given("--name", name), *reached]
     words += ["--new"] if new else []
-    how = {"address": address, "insecure": insecure, "new": new}
+    how = {"address": where.value, "insecure": insecure, "new": new}
     ctx.exit(_launch(experiment, how, words, ending))
 
 
@@ -95,7 +108,10 @@ def _launch(experiment: "Experiment", how: dict[str, Any], words: list[str], end
     """Launch, to the end or to a signal; the exit code. The words launch it again."""
     from raytune_pipe.tuning import runner
 
-    outcome, first = follow(lambda shown: runner.launch(experiment, listener=shown.hear, **how))
+    outcome, first = follow(
+        lambda shown: runner.launch(experiment, listener=shown.hear, **how),
+        lambda first: _folder(experiment, first),
+    )
     if outcome:
         ending.show(outcome)
         return outcome.exit_code

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raytune_pipe.cli.addresses import chosen
+from raytune_pipe.cli.jobs import Watching, detach_option, job_words, resume_job
 from raytune_pipe.cli.options import (
     allowed_imports,
     given,
@@ -42,6 +44,7 @@ EXTENSIONS = {"trials", "trial.epochs"}
 @steal_lock_option
 @address_option
 @insecure_option
+@detach_option
 @analyze_option
 @imports_option
 @json_option
@@ -52,6 +55,7 @@ def resume(
     steal_lock: bool,
     address: str | None,
     insecure: bool,
+    detach: bool,
     analyze: bool,
     allow_imports: tuple[str, ...],
     as_json: bool,
@@ -59,8 +63,13 @@ def resume(
     """Go on with a run that was interrupted or killed.
 
     Finished trials are kept, the others go on from their last checkpoint. A finished run is left as
-    it is.
+    it is. With --address http://... DIR is a job, or a folder where jobs run.
     """
+    where = chosen(address)
+    if where.is_for(run) or detach:
+        words = job_words(ctx.params, allowed_imports(allow_imports))
+        ctx.exit(resume_job(str(run), words, Watching(where, detach, as_json, insecure)))
+    where.tell()
     words = import_words(allow_imports)
     ending = Ending(
         analyze=analyze,
@@ -69,7 +78,7 @@ def resume(
         options=[*given("--address", address), *["--insecure"] * insecure, *words],
     )
     go = partial(go_on, steal_lock=steal_lock, insecure=insecure)
-    ctx.exit(go(run, address, allow_imports, ending))
+    ctx.exit(go(run, where.value, allow_imports, ending))
 
 
 def go_on(
@@ -107,7 +116,8 @@ def go_on(
             recorded=shown.recall,
             steal_lock=steal_lock,
             insecure=insecure,
-        )
+        ),
+        lambda _first: run.absolute(),
     )
     if outcome is None:
         ending.show_interrupted(str(run))

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 address_option = click.option(
     "--address",
-    help="A running Ray cluster: auto, or HOST:PORT; without it, this machine alone is used.",
+    help="A running Ray cluster: auto or HOST:PORT from one of its machines, or"
+    " http://HOST:8265 from anywhere, which submits a job. Without it RAY_API_SERVER_ADDRESS or"
+    " RAY_ADDRESS, else (or with: local) this machine alone.",
 )
 insecure_option = click.option(
     "--insecure",
@@ -37,25 +40,36 @@ analyze_option = click.option(
 
 
 def follow(
-    start: Callable[["Display"], "Outcome"],
+    start: Callable[["Display"], "Outcome"], folder: Callable[["Event"], Path | None]
 ) -> tuple["Outcome | None", "Event | None"]:
     """How a run ended, None if Ctrl-C ended it at once; and the first event it wrote, if any.
 
-    Shows the run on stderr while it goes.
+    Shows the run on stderr while it goes. ``folder`` is asked for that of the run that wrote this
+    first event, for those who watch it as a job.
     """
+    from raytune_pipe.cli.job_lines import status_lines
     from raytune_pipe.cli.live import Display, display
 
     first: Event | None = None
     # Ray prints on stdout, in threads of its own too; there the result must stand alone.
-    with redirect_stdout(sys.stderr), display(console(stderr=True)) as shown:
+    with (
+        redirect_stdout(sys.stderr),
+        display(console(stderr=True)) as shown,
+        status_lines(folder) as told,
+    ):
 
         def hear(event: "Event") -> None:
             nonlocal first
             first = first or event
             shown.hear(event)
+            told.hear(event)
+
+        def recall(event: "Event") -> None:
+            shown.recall(event)
+            told.recall(event)
 
         try:
-            return start(Display(hear, shown.recall)), first
+            return start(Display(hear, recall)), first
         except KeyboardInterrupt:
             return None, first
 
@@ -83,34 +97,42 @@ class Ending:
             self.show_interrupted(str(outcome.path), begun=begun)
         elif outcome.exit_code:
             click.echo("no trial can be used; to see one alone:", err=True)
-            show_next("raytune-pipe", "train", *self.alone, as_json=self.as_json)
+            self._show_next("train", *self.alone)
         else:
             after = "best" if self.analyze else "analyze"
-            show_next("raytune-pipe", after, str(outcome.path), as_json=self.as_json)
+            self._show_next(after, str(outcome.path))
 
     def show_interrupted(self, path: str, *, begun: bool = True) -> None:
         """Say how to go on with a run that was interrupted."""
         when = "" if begun else " before any trial began"
         click.echo(f"interrupted{when}; to go on:", err=True)
-        show_next("raytune-pipe", "resume", path, *self.options, as_json=self.as_json)
+        self._show_next("resume", path, *self.options)
+
+    def _show_next(self, *words: str) -> None:
+        """Show the command that comes next; a job's own is shown where it was submitted."""
+        from raytune_pipe.tuning.jobs import current_job
+
+        if not current_job():
+            show_next("raytune-pipe", *words, as_json=self.as_json)
 
     def _show_results(self, results: "Results", outcome: "Outcome") -> None:
         """The run as its folder tells it; if asked for, what `analyze` would say of it too."""
         from raytune_pipe.cli.analyzing import analyze_and_keep, report
+        from raytune_pipe.cli.job_lines import write
         from raytune_pipe.report.results_table import results_table
 
         analysis = analyze_and_keep(results) if self.analyze else None
+        result = {
+            "path": str(outcome.path),
+            "state": outcome.state,
+            "exit_code": outcome.exit_code,
+            "trials": results.trials["status"].value_counts().to_dict(),
+            "best": _best(results),
+            "importance": analysis and analysis.to_mapping(),
+        }
+        write({"result": result})
         if self.as_json:
-            show_json(
-                {
-                    "path": str(outcome.path),
-                    "state": outcome.state,
-                    "exit_code": outcome.exit_code,
-                    "trials": results.trials["status"].value_counts().to_dict(),
-                    "best": _best(results),
-                    "importance": analysis and analysis.to_mapping(),
-                }
-            )
+            show_json(result)
             return
         show(results_table(results), f"results: {outcome.path}")
         if analysis:

@@ -59,6 +59,18 @@ def load_experiment(
     return Experiment.model_validate_json(json.dumps(tree.value))
 
 
+def located_error(
+    path: str | PathLike[str], overrides: Sequence[str], at: Path, message: str
+) -> ConfigError:
+    """An error at a field of a file that is valid in itself, but not for what is to be done."""
+    source = Source(str(path), _read(FilePath(path)))
+    tree = _tree(source)
+    for number, text in enumerate(overrides, start=1):
+        override.apply(tree, number, text)
+    place = tree.place(at) or Place(source, 0, 0)
+    return to_config_error([(place, _dotted(at), message)])
+
+
 def _read(path: FilePath) -> str:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):

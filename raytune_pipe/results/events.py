@@ -42,6 +42,8 @@ class ExperimentEvent(TypedDict):
     """Every scalar leaf of `trial` over all planned configurations, by dotted name."""
     objective: dict[str, str]
     """metric, mode (min or max), at (last or best)."""
+    job: NotRequired[str]
+    """The Ray job that ran it; absent where none did."""
     time: float
     """Seconds since the epoch, UTC."""
 
@@ -178,6 +180,8 @@ class ResumeEvent(TypedDict):
     package_version: str
     took_over: NotRequired[str]
     """Who held the run before, and why it counts as gone; absent where it had let it go."""
+    job: NotRequired[str]
+    """The Ray job that goes on with it; absent where none does."""
     time: float
 
 

@@ -12,6 +12,7 @@ from raytune_pipe.results.events import SCHEMA_VERSION, ExperimentEvent
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.scheduling.decisions import DecisionMaker
 from raytune_pipe.trial import leaves
+from raytune_pipe.tuning.jobs import current_job
 from raytune_pipe.tuning.recorder import Recorder, report_of
 
 
@@ -65,7 +66,7 @@ def experiment_of(event: ExperimentEvent) -> Experiment:
 def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> ExperimentEvent:
     """What a journal tells of an experiment before it plans its trials."""
     space = experiment.space()
-    return {
+    event: ExperimentEvent = {
         "event": "experiment",
         "schema_version": SCHEMA_VERSION,
         "package_version": version("raytune-pipe"),
@@ -75,6 +76,9 @@ def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> Experi
         "objective": experiment.objective.model_dump(mode="json"),
         "time": time.time(),
     }
+    if job := current_job():
+        event["job"] = job
+    return event
 
 
 def _maker(recorder: Recorder, experiment: Experiment, event: ExperimentEvent) -> DecisionMaker:

@@ -11,6 +11,7 @@ from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.tuning.extending import experiment_of, take_extension
+from raytune_pipe.tuning.jobs import current_job
 from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.replay import Replay, decision_of
@@ -83,6 +84,8 @@ def _resume_event(run: RunDirectory) -> ResumeEvent:
     }
     if run.took_over:
         event["took_over"] = run.took_over
+    if job := current_job():
+        event["job"] = job
     return event
 
 
