@@ -26,8 +26,8 @@ def show_job_status(target: str | None, address: Address, *, as_json: bool) -> N
         return
     info, path = _found(jobs, target)
     about = {"job": info.job, "job_state": info.state} if info else {}
-    run = json.loads(_said(jobs, info, "status", path, "--json")) if path else {}
     if as_json:
+        run = json.loads(_said(jobs, info, "status", path, "--json")) if path else {}
         show_json({**run, **about, "message": info.message if info and not path else None})
     else:
         if info:

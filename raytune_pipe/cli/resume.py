@@ -100,9 +100,11 @@ def go_on(
         NameTakenError, ResultsError, ClusterError: as `runner.resume` does.
     """
     from raytune_pipe.experiment_file import require_allowed_imports
+    from raytune_pipe.results.fetched import require_original
     from raytune_pipe.results.journal import JOURNAL, recorded_experiment
     from raytune_pipe.tuning import runner
 
+    require_original(run)
     begun = recorded_experiment(run / JOURNAL)
     if begun:
         require_allowed_imports(begun["experiment"], allowed_imports(allow_imports))

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from raytune_pipe.results.checksums import CHECKSUMS
 from raytune_pipe.results.failures import ERRORS
+from raytune_pipe.results.fetched import read_fetched
 from raytune_pipe.results.files import digest_of, leftovers
 from raytune_pipe.results.journal import JOURNAL, journal_of
 from raytune_pipe.results.journal_contents import JournalContents
@@ -70,7 +71,8 @@ def verify_run(path: str | Path) -> Verification:
 
     The journal against its lengths and running checksum; the files and checkpoints that it names,
     and the tables and the status, against their SHA-256; the tables against those that follow from
-    the journal. A checkpoint that is gone is a problem only where the run still needs it.
+    the journal. A checkpoint that is gone is a problem only where the run still needs it,
+    and none in a copy that was fetched without them.
 
     Raises:
         ResultsError: the folder is not a run's.
@@ -130,7 +132,9 @@ def _look(folder: Path, running: bool) -> Verification:
             problems += _table_problems(name, table, contents, running)
         problems += _status_problems(published.status, contents, running)
         problems += _error_problems(folder, contents.errors, running)
-    needed = contents.needed_checkpoints() if _is_journal_sound(problems) else set()
+    copy = read_fetched(folder)
+    has_checkpoints = _is_journal_sound(problems) and (copy is None or copy.has_checkpoints)
+    needed = contents.needed_checkpoints() if has_checkpoints else set()
     problems += _hash_problems(folder, contents.files, contents.files)
     problems += _hash_problems(folder, contents.checkpoints, needed)
     problems += [] if running else _leftover_problems(folder)

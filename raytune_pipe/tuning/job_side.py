@@ -86,12 +86,12 @@ def _answer(asked: argparse.Namespace) -> dict[str, Any]:
                 f"{asked.job}: must have begun a run in {asked.storage}, but has not"
             )
         return describe(path)
-    from raytune_pipe.results.copying import Snapshot
+    from raytune_pipe.tuning.job_files import Snapshot
 
     snapshot = Snapshot.of(Path(asked.path), with_checkpoints=asked.checkpoints)
     piece = snapshot.piece(asked.skip, asked.take)
     return {
-        "manifest": snapshot.manifest,
+        "files": [file._asdict() for file in snapshot.files],
         "sha256": hashlib.sha256(piece).hexdigest(),
         "data": base64.b64encode(piece).decode(),
     }
