@@ -1,5 +1,6 @@
 """One embedded Ray for the whole test session; property tests that repeat."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ from hypothesis import settings
 # The same examples every time: a fault that only some runs find would make a test flaky.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+# A cluster of whoever runs the tests must not take their launches.
+for _address in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+    os.environ.pop(_address, None)
 
 USER_CODE = Path(__file__).parent / "user_code"
 """Models and data sets as a user would bring them, for `kind: imported`."""

@@ -25,7 +25,7 @@ class Address:
     @property
     def is_job(self) -> bool:
         """Whether it is that of a head that takes jobs."""
-        from raytune_pipe.tuning.job_head import is_job_address
+        from raytune_pipe.tuning.jobs import is_job_address
 
         return self.value is not None and is_job_address(self.value)
 

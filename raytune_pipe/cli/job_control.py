@@ -57,7 +57,7 @@ def show_job_logs(target: str, trial: str | None, address: Address) -> None:
 
 def watch_job(target: str, address: Address) -> int:
     """Watch a job to its end; the exit code of its run."""
-    return follow_job(connect(address), target, Watching(address, detach=False, as_json=False))
+    return follow_job(connect(address), target, Watching(address))
 
 
 def stop_job(target: str, address: Address, *, now: bool) -> int:

@@ -35,14 +35,16 @@ class Watching:
     """How a job is followed from here."""
 
     address: Address
-    detach: bool
-    as_json: bool
+    detach: bool = False
+    as_json: bool = False
+    insecure: bool = True
+    """Take a head on another host that demands no token: those who only look may."""
 
 
 def job_words(options: Mapping[str, Any], imports: Sequence[str]) -> list[str]:
     """The options of `launch` or `resume` as they are typed again where the job runs."""
     words = [*given("--name", options.get("name")), *import_words(imports)]
-    flags = ("new", "resume", "steal_lock", "analyze")
+    flags = ("new", "resume", "steal_lock", "insecure", "analyze")
     return words + [f"--{each.replace('_', '-')}" for each in flags if options.get(each)]
 
 
@@ -90,7 +92,7 @@ def resume_job(target: str, words: Sequence[str], watching: Watching) -> int:
     from raytune_pipe.tuning.job_runs import python_of, remote_run
     from raytune_pipe.tuning.job_upload import collect
 
-    jobs = connect(watching.address)
+    jobs = connect(watching.address, insecure=watching.insecure)
     found = remote_run(jobs, target)
     request = JobRequest(
         found.name,
@@ -108,13 +110,16 @@ def require_job(address: Address) -> None:
         raise click.UsageError("this is for jobs: name a head by --address http://HOST:8265")
 
 
-def connect(address: Address) -> "Jobs":
-    """The jobs of the cluster at an address; says where the address comes from."""
+def connect(address: Address, *, insecure: bool = True) -> "Jobs":
+    """The jobs of the cluster at an address; says where the address comes from.
+
+    ``insecure`` takes a head on another host that demands no token: to look at it does no harm.
+    """
     from raytune_pipe.tuning.jobs import Jobs
 
     require_job(address)
     address.tell()
-    return Jobs(str(address.value))
+    return Jobs(str(address.value), insecure=insecure)
 
 
 def follow_job(jobs: "Jobs", job: str, watching: Watching) -> int:
@@ -166,7 +171,7 @@ def _run(request: "JobRequest", known: Any, watching: Watching) -> int:
 
     echo(f"to be sent: {request.upload.summary()}", err=True)
     if known is None:
-        jobs = connect(watching.address)
+        jobs = connect(watching.address, insecure=watching.insecure)
         known = jobs, require_python(jobs)
     jobs, python = known
     job = submit(jobs, python, request)
@@ -186,7 +191,7 @@ def show_end(jobs: "Jobs", info: "JobInfo") -> None:
     from raytune_pipe.cli.job_view import view_of
 
     view = view_of(jobs.log(info.job))
-    _show_end(jobs, info, view, Watching(Address(None, None), detach=False, as_json=False))
+    _show_end(jobs, info, view, Watching(Address(None, None)))
 
 
 def _show_end(jobs: "Jobs", info: "JobInfo", view: "JobView", watching: Watching) -> int:

@@ -5,8 +5,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from raytune_pipe.base import ClusterError
-from raytune_pipe.tuning.job_head import require_head
 from raytune_pipe.tuning.jobs import JobInfo, Jobs, UnknownJobError, is_rays
+from raytune_pipe.tuning.reaching import reach
 
 SILENT_S = 15.0
 """Seconds without a line after which the head is asked whether it is there still."""
@@ -67,7 +67,7 @@ class _Follower:
 
         at = 0
         try:
-            async for chunk in _until_silent(self.jobs.tail(self.job), self._require_head):
+            async for chunk in _until_silent(self.jobs.tail(self.job), self._require_answer):
                 self._answered = time.monotonic()
                 at += len(chunk)
                 if at > self._heard:
@@ -86,7 +86,7 @@ class _Follower:
     async def _info(self) -> JobInfo | None:
         """How the job stands; None where the head does not answer."""
         try:
-            await asyncio.to_thread(require_head, self.jobs.address)  # the client waits for ever
+            await asyncio.to_thread(reach, self.jobs.address)  # the client waits for ever
             info = await asyncio.to_thread(self.jobs.info, self.job)
         except UnknownJobError:
             raise
@@ -95,8 +95,8 @@ class _Follower:
         self._answered = time.monotonic()
         return info
 
-    async def _require_head(self) -> None:
-        await asyncio.to_thread(require_head, self.jobs.address)
+    async def _require_answer(self) -> None:
+        await asyncio.to_thread(reach, self.jobs.address)
         self._answered = time.monotonic()
 
 

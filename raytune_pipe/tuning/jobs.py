@@ -6,10 +6,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from raytune_pipe.base import ClusterError
-from raytune_pipe.tuning.job_head import auth_token, require_head
+from raytune_pipe.tuning.authentication import authenticate, require_authenticated
+from raytune_pipe.tuning.reaching import FORMS, Head
 
 JOB_VARIABLE = "RAYTUNE_PIPE_JOB"
 """The environment variable that tells a run which job it is."""
@@ -62,17 +64,19 @@ class Answer(NamedTuple):
 class Jobs:
     """The jobs of the cluster whose head answers at an address."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, insecure: bool = False) -> None:
         """Check the way there first.
+
+        With ``insecure``, take a head on another host too that demands no token.
 
         Raises:
             ClusterError: no head of our version answers there, the token is not its, or a package
                 is missing here.
         """
         _require_packages()
-        require_head(address)
-        if auth_token():  # read when Ray is imported; a head without authentication ignores it
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        head = require_authenticated(address, insecure=insecure)
+        _require_our_ray(head)
+        authenticate(head)
         self.address = address.rstrip("/")
         with self._errors(), _without_other_addresses():
             from ray.job_submission import JobSubmissionClient
@@ -233,6 +237,20 @@ def _own_output(log: str) -> str:
 def is_rays(line: str) -> bool:
     """Whether Ray itself has written a line into a job's log, to say that the job begins."""
     return line.startswith(_STARTING) or line.endswith(_PREPARING)
+
+
+def is_job_address(address: str) -> bool:
+    """Whether an address is that of a head that takes jobs, ``http://HOST:8265``."""
+    return address.startswith(FORMS)
+
+
+def _require_our_ray(head: Head) -> None:
+    ours = version("ray")
+    if head.ray != ours:
+        raise ClusterError(
+            f"--address {head.address}: Ray must have one version on both sides, but the head has "
+            f'{head.ray} and this machine {ours}; here: pip install "ray[default]=={head.ray}"'
+        )
 
 
 def _require_packages() -> None:
