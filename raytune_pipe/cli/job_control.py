@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raytune_pipe.base import ClusterError
 from raytune_pipe.cli.addresses import Address
 from raytune_pipe.cli.jobs import Watching, connect, follow_job, show_end
 from raytune_pipe.cli.output import echo, show, show_json, show_next
@@ -62,6 +61,7 @@ def watch_job(target: str, address: Address) -> int:
 
 def stop_job(target: str, address: Address, *, now: bool) -> int:
     """End a job as Ctrl-C would; 0 once it has ended."""
+    from raytune_pipe.base import ClusterError
     from raytune_pipe.tuning.job_runs import is_folder
 
     jobs = connect(address)
@@ -105,6 +105,7 @@ def _found(jobs: "Jobs", target: str) -> "tuple[JobInfo | None, str | None]":
 
 def _said(jobs: "Jobs", info: "JobInfo | None", *words: str) -> str:
     """What a command of this package prints there, without the command that comes next there."""
+    from raytune_pipe.base import ClusterError
     from raytune_pipe.tuning.job_runs import python_of
 
     answer = jobs.run(python_of(jobs, info).command(*words))

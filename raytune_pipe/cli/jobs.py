@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-from raytune_pipe.base import ClusterError
 from raytune_pipe.cli.addresses import Address
 from raytune_pipe.cli.options import given, import_words
 from raytune_pipe.cli.output import console, echo, show, show_json, show_next
 from raytune_pipe.cli.program import INTERRUPTED
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from raytune_pipe.cli.job_view import JobView
     from raytune_pipe.experiment import Experiment
     from raytune_pipe.tuning.job_launch import JobRequest
@@ -138,7 +138,7 @@ def follow_job(jobs: "Jobs", job: str, watching: Watching) -> int:
     except ConnectionLostError as error:
         echo(f"{error}; {job} goes on without it", err=True)
         show_commands(jobs, job, as_json=True)
-        return ClusterError.exit_code
+        return error.exit_code
     return _show_end(jobs, info, view, watching)
 
 
@@ -209,7 +209,9 @@ def _show_end(jobs: "Jobs", info: "JobInfo", view: "JobView", watching: Watching
     return exit_code
 
 
-def _table(info: "JobInfo", view: "JobView", exit_code: int, error: str | None) -> Table:
+def _table(info: "JobInfo", view: "JobView", exit_code: int, error: str | None) -> "Table":
+    from rich.table import Table
+
     grid = Table.grid("", "", padding=(0, 2))
     grid.add_row("job", info.job)
     if view.path:

@@ -104,9 +104,13 @@ class Ending:
 
     def show_interrupted(self, path: str, *, begun: bool = True) -> None:
         """Say how to go on with a run that was interrupted."""
+        from raytune_pipe.tuning.jobs import current_job
+
+        if current_job():  # it is shown where that was submitted
+            return
         when = "" if begun else " before any trial began"
         click.echo(f"interrupted{when}; to go on:", err=True)
-        self._show_next("resume", path, *self.options)
+        show_next("raytune-pipe", "resume", path, *self.options, as_json=self.as_json)
 
     def _show_next(self, *words: str) -> None:
         """Show the command that comes next; a job's own is shown where it was submitted."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,20 +171,32 @@ class Laptop:
         self.work = work
         self.environment = environment
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+    @contextmanager
+    def follow(self, *words: str) -> "Iterator[tuple[subprocess.Popen[str], Path]]":
+        """A command that goes on, and the file that takes what it tells on stderr."""
+        told = self.work.parent / f"{words[0]}.log"
+        with (
+            told.open("w") as log,
+            subprocess.Popen(
+                [sys.executable, "-m", "raytune_pipe", *words],
+                cwd=self.work,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            ) as process,
+        ):
+            yield process, told
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             [sys.executable, "-m", "raytune_pipe", *words],
             cwd=self.work,
             env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
+            timeout=180,
         )
-
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        with self.start(*words) as process:
-            stdout, stderr = process.communicate(timeout=180)
-        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
 
 def reports_of(journal: Path) -> int:
@@ -200,26 +211,23 @@ def test_a_job_outlives_the_laptop_and_gives_what_a_local_run_gives(
     launch = ("launch", str(tmp_path / "far.yaml"), "--allow-import", "nets")
 
     # The laptop is gone as soon as the trials have begun.
-    with user.start(*launch, *there) as laptop:
-        assert laptop.stderr
-        first = laptop.stderr.readline()
-        assert first.startswith("to be sent: 3 files"), first + laptop.stderr.read()
-        assert "left out: secrets (1)" in first
-        submitted = re.match(r"job (far-\w+) is submitted", laptop.stderr.readline())
-        assert submitted
-        job = submitted[1]
+    with user.follow(*launch, *there) as (laptop, told):
         wait_until(lambda: reports_of(journal) > 0 or laptop.poll() is not None)
         laptop.kill()
+    sent, submitted, *_ = told.read_text().splitlines()
+    assert sent.startswith("to be sent: 3 files"), told.read_text()
+    assert "left out: secrets (1)" in sent
+    job = submitted.split()[1]
+    assert submitted == f"job {job} is submitted to {head.address}"
 
-    with user.start("watch", job, *there) as watching:
-        assert watching.stderr
-        seen = [watching.stderr.readline()]
+    with user.follow("watch", job, *there) as (watching, told):
+        wait_until(lambda: "started" in told.read_text() or watching.poll() is not None)
         stopped = user.run("stop", job, *there)
         assert stopped.returncode == 0, stopped.stderr
         assert "interrupted, exit code 143 (SIGTERM)" in stopped.stdout
-        shown, told = watching.communicate(timeout=60)
-    assert watching.returncode == 143, told
-    assert "00000 started" in "".join([*seen, told])
+        shown, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 143, told.read_text()
+    assert "00000 started" in told.read_text()
     assert f"next: raytune-pipe resume {job} --address {head.address}" in shown
     had = reports_of(journal)
     assert 0 < had < 48
@@ -245,7 +253,7 @@ def test_a_job_outlives_the_laptop_and_gives_what_a_local_run_gives(
         if event["event"] in ("experiment", "resume")
     ]
     assert ran == [job, again]
-    for text in (told, watched.stderr, resumed.stderr, stopped.stdout):
+    for text in (told.read_text(), watched.stderr, resumed.stderr, stopped.stdout):
         assert SECRET not in text
 
     local = user.run(*launch, "--set", f"storage={tmp_path / 'here'}")
