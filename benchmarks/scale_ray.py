@@ -190,6 +190,8 @@ def main(
                 f"{driver:23.0f} {ours:5.0f} {servers:8.0f}",
                 flush=True,
             )
+    if len(windows) < 4:
+        return  # too few to tell three terms apart
     for part in ("driver_s", "ours_s", "servers_s"):
         print(part, {name: round(value, 1) for name, value in fit(windows, part).items()})
 
