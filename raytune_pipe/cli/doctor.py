@@ -82,5 +82,6 @@ def _where(nodes: tuple[str, ...]) -> str:
     """The nodes that a line is about, the first few by their address."""
     if not nodes:
         return ""
-    more = len(nodes) - FEW_NODES
-    return ", ".join(nodes[:FEW_NODES]) + (f" and {more} more" if more > 0 else "") + ": "
+    distinct = list(dict.fromkeys(nodes))  # several nodes of one machine share its address
+    more = len(distinct) - FEW_NODES
+    return ", ".join(distinct[:FEW_NODES]) + (f" and {more} more" if more > 0 else "") + ": "

@@ -73,7 +73,7 @@ def _checks(cluster: Cluster, experiment: Experiment | None) -> Iterator[Check]:
             yield from node_verdicts.judge(node.address, found, here, node.gpus)
     answering = {id: node for id, node in nodes.items() if not isinstance(facts[id], Exception)}
     yield from _clocks(answering)
-    listens = {node.address: facts[node.id]["listens"] for node in answering.values()}
+    listens = [(node.address, facts[node.id]["listens"]) for node in answering.values()]
     yield from node_verdicts.authentication(listens, demands_token=demands_token)
     if experiment:
         yield from _storage(experiment.storage, answering)

@@ -44,6 +44,10 @@ def on_each(
 
 def reason(error: Exception) -> str:
     """The first line of what went wrong on a node, without Ray's words around it."""
+    import ray
+
+    if isinstance(error, ray.exceptions.TaskUnschedulableError | ray.exceptions.NodeDiedError):
+        return "it is gone: its Ray does not answer its head"
     cause = getattr(error, "cause", None) or error
     first = str(cause).strip().partition("\n")[0]
     return f"{type(cause).__name__}: {first}" if first else type(cause).__name__

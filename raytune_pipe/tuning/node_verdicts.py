@@ -1,7 +1,7 @@
 """What the facts of a node mean: pure functions from facts to checks."""
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from raytune_pipe.tuning.check import Check, Verdict
@@ -147,14 +147,16 @@ def clock(offset_s: float, error_s: float) -> Check:
     return Check("clock", "fail" if surely > FAR_OFF_S else "warn", found, mend)
 
 
-def authentication(listens: Mapping[str, list[str]], *, demands_token: bool) -> Iterator[Check]:
+def authentication(
+    listens: Iterable[tuple[str, list[str]]], *, demands_token: bool
+) -> Iterator[Check]:
     """Whether anyone but us can give orders to the cluster.
 
     Args:
-        listens: HOST:PORT of all sockets that Ray listens on, by node.
+        listens: each node's address, and HOST:PORT of all sockets that Ray listens on there.
         demands_token: whether it takes calls with a token alone.
     """
-    for node, sockets in listens.items():
+    for node, sockets in listens:
         public = sorted({_host(each) for each in sockets if not _is_loopback(each)})
         where = f"listens on {', '.join(public)}" if public else "listens on the loopback interface"
         if demands_token:

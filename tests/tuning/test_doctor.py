@@ -115,4 +115,4 @@ class TestOnAnEmbeddedRay:
         assert reason(told).startswith("FileNotFoundError: [Errno 2] No such file or directory")
         nobody = "0" * 56
         told = on_each([nobody], lambda: 7, limit_s=60)[nobody]
-        assert isinstance(told, Exception)
+        assert reason(told) == "it is gone: its Ray does not answer its head"

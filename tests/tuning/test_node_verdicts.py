@@ -87,7 +87,7 @@ def test_each_limit(check: Check, verdict: str) -> None:
 def test_an_open_cluster_fails_where_others_reach_it(
     listens: list[str], demands_token: bool, verdict: str
 ) -> None:
-    (check,) = node_verdicts.authentication({"n": listens}, demands_token=demands_token)
+    (check,) = node_verdicts.authentication([("n", listens)], demands_token=demands_token)
     assert check.verdict == verdict
 
 
