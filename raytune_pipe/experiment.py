@@ -28,6 +28,7 @@ from raytune_pipe.experiment_checks import (
     search_space_problems,
 )
 from raytune_pipe.problems import problems_of, shown, to_validation_error
+from raytune_pipe.results.locations import normalized
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace, Values
 from raytune_pipe.trial import Trial, leaves
 
@@ -164,8 +165,10 @@ class Experiment(Component):
     """How often a trial starts again after a failure."""
     env_passthrough: tuple[VariableName, ...] = ()
     """Environment variables that workers on a cluster get, by name; their values are not kept."""
-    storage: Annotated[str, Field(min_length=1)] = "results"
-    """Folder of the run's folder; relative to the current one."""
+    storage: Annotated[str, Field(min_length=1), AfterValidator(normalized)] = "results"
+    """Where the run's folder is: a folder, relative to the current one, or s3:// or gs://."""
+    journal_sync_seconds: Annotated[float, Field(ge=0.1)] = 5.0
+    """Seconds between two copies of a run to its bucket: most that a lost driver's disk costs."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:

@@ -222,6 +222,8 @@ def words(event: Event, state: LiveState) -> list[str]:
         gone_on = [f"{state.name} is gone on with after {state.trained.total()} epochs"]
         if "took_over" in event:
             gone_on.append(f"taken over from {event['took_over']}")
+        if "window" in event:
+            gone_on.append(event["window"])
         return gone_on
     if event["event"] == "finish":
         return [

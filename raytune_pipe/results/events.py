@@ -182,6 +182,8 @@ class ResumeEvent(TypedDict):
     """Who held the run before, and why it counts as gone; absent where it had let it go."""
     job: NotRequired[str]
     """The Ray job that goes on with it; absent where none does."""
+    window: NotRequired[str]
+    """What was lost with the disk of the driver before; absent where nothing was."""
     time: float
 
 

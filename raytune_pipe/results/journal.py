@@ -145,7 +145,7 @@ def recorded_experiment(journal: Path) -> ExperimentEvent | None:
     return found
 
 
-class _End(NamedTuple):
+class JournalEnd(NamedTuple):
     """Where the last event ends that its writer knows to be on disk."""
 
     number: int = 0
@@ -171,7 +171,7 @@ class Journal:
         self.cut_bytes = 0
         """The length of the torn tail that was cut off once all was read."""
         self._unread: JournalReader | None = None
-        self._end = _End()
+        self._end = JournalEnd()
         self._interrupted = False
         self._listener = listener
         self._descriptor: int | None = None
@@ -187,6 +187,11 @@ class Journal:
         """Where the last one ends, in bytes."""
         self._read_on()
         return self._end.offset
+
+    @property
+    def end(self) -> JournalEnd:
+        """Where its last event ends, of one moment; what was there when it opened must be read."""
+        return self._end
 
     @classmethod
     def create(cls, path: Path, listener: Listener | None = None) -> Self:
@@ -220,7 +225,7 @@ class Journal:
             if self._listener:
                 self._listener(event)
             yield event
-        self._end = _End(reader.number, reader.offset, reader.checksum)
+        self._end = JournalEnd(reader.number, reader.offset, reader.checksum)
         self.cut_bytes = reader.torn_bytes
         if reader.torn_bytes and self._descriptor is not None:
             with write_errors(self.path, self.path.parent):
@@ -257,7 +262,7 @@ class Journal:
         except ResultsError:
             self.close()
             raise
-        self._end = _End(number + len(events), offset + len(data), checksum)
+        self._end = JournalEnd(number + len(events), offset + len(data), checksum)
         self._interrupted = False
         if self._listener:
             for event in events:

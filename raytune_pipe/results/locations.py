@@ -5,6 +5,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from raytune_pipe.results.files import write_atomically
@@ -71,15 +72,43 @@ def local_folder(uri: str) -> Path:
     return base.joinpath("raytune-pipe", "runs", scheme, *rest.split("/"))
 
 
-def mark(folder: Path, uri: str) -> None:
-    """Have a folder say of which URI it is the driver's side."""
-    data = (json.dumps({"uri": uri}) + "\n").encode()
-    write_atomically(folder / MARKER, lambda file: file.write(data))
+def mark(folder: Path, uri: str, *, is_copy: bool = False) -> None:
+    """Have a folder say that it is the driver's side of a URI, or only a copy to look at."""
+    _write_marker(folder, {"uri": uri, "is_copy": is_copy})
+
+
+def note_fetched(folder: Path, uri: str, window: str | None) -> None:
+    """Likewise where it was made from the bucket, with what may be lost: see `take_window`."""
+    _write_marker(folder, {"uri": uri, "is_copy": False, "window": window})
+
+
+def take_window(folder: Path) -> str | None:
+    """What was lost when the folder was made from the bucket; told once."""
+    marker = _marker(folder)
+    window = marker.pop("window", None)
+    if window is not None:
+        _write_marker(folder, marker)
+    return str(window) if window else None
 
 
 def uri_of(folder: Path) -> str | None:
     """The URI of which a folder is the driver's side, or a copy; None where the folder is all."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        uri = json.loads((folder / MARKER).read_bytes())["uri"]
-        return normalized(uri) if is_uri(uri) else None
-    return None
+    uri = _marker(folder).get("uri")
+    return uri if isinstance(uri, str) and normalized(uri) == uri else None
+
+
+def copy_of(folder: Path) -> str | None:
+    """The URI of which a folder is only a copy, in which nothing runs; None for any other."""
+    return uri_of(folder) if _marker(folder).get("is_copy") is True else None
+
+
+def _marker(folder: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / MARKER).read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _write_marker(folder: Path, marker: dict[str, Any]) -> None:
+    data = (json.dumps(marker) + "\n").encode()
+    write_atomically(folder / MARKER, lambda file: file.write(data))

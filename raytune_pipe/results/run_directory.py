@@ -4,8 +4,9 @@ import json
 import re
 import shlex
 import shutil
+import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -15,11 +16,19 @@ from types import TracebackType
 from typing import BinaryIO, Literal, NamedTuple, Self
 
 from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
+from raytune_pipe.results.bucket_copy import BucketCopy, Now, Signature
+from raytune_pipe.results.bucket_runs import catch_up, free_uri
 from raytune_pipe.results.checkpoints import CheckpointFold
-from raytune_pipe.results.checksums import read_checked, read_checksums, write_checksums
+from raytune_pipe.results.checksums import (
+    CHECKSUMS,
+    read_checked,
+    read_checksums,
+    write_checksums,
+)
 from raytune_pipe.results.events import Event, FileEvent, FinishEvent
-from raytune_pipe.results.failures import ErrorFold
+from raytune_pipe.results.failures import ERRORS, ErrorFold
 from raytune_pipe.results.files import (
+    digest_of,
     flush_folder,
     leftovers,
     storage_errors,
@@ -27,14 +36,18 @@ from raytune_pipe.results.files import (
     write_errors,
 )
 from raytune_pipe.results.journal import JOURNAL, Journal, journal_of, read_events
+from raytune_pipe.results.locations import is_uri, local_folder, mark, take_window, uri_of
 from raytune_pipe.results.lock import Lock, take_lock
 from raytune_pipe.results.parquet_files import data_of, write_table
-from raytune_pipe.results.tables import TableFold
+from raytune_pipe.results.tables import TableFold, Tables
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
 
 STATUS = "status.json"
 CHECKPOINTS = "checkpoints"
+
+_COPIED = ("experiment.yaml", *(f"{name}.parquet" for name in Tables._fields), STATUS, CHECKSUMS)
+"""The files of a run that its bucket has too, beside the journal and the errors."""
 
 _TRIAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -53,9 +66,20 @@ class RunStatus(NamedTuple):
 class RunDirectory:
     """The one writer of a run's folder, from `claim` to `close`."""
 
-    def __init__(self, path: Path, lock: Lock, journal: Callable[..., Journal]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: Lock,
+        journal: Callable[..., Journal],
+        bucket: BucketCopy | None = None,
+    ) -> None:
         self.path = path
-        """The folder of the run, absolute."""
+        """The folder of the run, absolute; the driver's side of it where it is in a bucket."""
+        self.bucket = bucket
+        """The bucket's side; None where the folder is all."""
+        self.window = take_window(path) if bucket else None
+        """What was lost with the disk of the driver before; None where nothing was."""
+        self._writing = threading.RLock()
         self.checkpoints = path / CHECKPOINTS
         """Where trials write their checkpoints, each in a folder of its own."""
         self._lock = lock
@@ -67,12 +91,24 @@ class RunDirectory:
         self._made_storage = False
         self._digests = read_checksums(path)
         self.journal = journal(path / JOURNAL, self._note)
-        self.journal.require_right = lock.require_held
+        self.journal.require_right = self._require_held
         """What is appended here is on disk when the append returns."""
 
+    @property
+    def location(self) -> str:
+        """Where workers on any node find the run: its folder, or its URI."""
+        return self.bucket.store.uri if self.bucket else str(self.path)
+
+    def _require_held(self) -> None:
+        self._lock.require_held()
+        if self.bucket:
+            self.bucket.require_held()
+
     @classmethod
-    def claim(cls, storage: Path, name: str, new: bool = False, *, launched: bool = True) -> Self:
-        """Take a name in a storage folder for a new run.
+    def claim(
+        cls, storage: Path | str, name: str, new: bool = False, *, launched: bool = True
+    ) -> Self:
+        """Take a name in a storage, a folder or a URI, for a new run.
 
         With ``new``, a name that is taken gives the first free of ``name-2``, ``name-3``, ...
         What is not ``launched`` but imported cannot go on with the run that has its name.
@@ -87,7 +123,9 @@ class RunDirectory:
                 "name: must be letters, digits, '.', '_' and '-', begin with a letter or a digit "
                 f"and have at most 100 characters, but got {name!r}"
             )
-        storage = storage.absolute()
+        if is_uri(str(storage)):
+            return cls._claim_in_bucket(str(storage), name, new)
+        storage = Path(storage).absolute()
         with storage_errors(storage):
             made_storage = not storage.exists()
             storage.mkdir(parents=True, exist_ok=True)
@@ -107,6 +145,23 @@ class RunDirectory:
             raise
 
     @classmethod
+    def _claim_in_bucket(cls, storage: str, name: str, new: bool) -> Self:
+        """Take a name beneath a URI, and the folder on this disk that belongs to it."""
+        uri = free_uri(storage, name, new)
+        path = local_folder(uri)
+        run = cls.claim(path.parent, path.name, launched=True)
+        try:
+            mark(path, uri)
+            run.bucket = BucketCopy.take(uri, path)
+            if run.bucket.manifest.segments:  # another driver was faster
+                free_uri(storage, name, new=False)
+            return run
+        except BaseException:
+            run.discard()
+            run.close()
+            raise
+
+    @classmethod
     def reopen(cls, path: Path, *, steal_lock: bool = False) -> Self:
         """Go on with a run that another process has left; a torn tail of its journal is cut off.
 
@@ -119,14 +174,48 @@ class RunDirectory:
         path = path.absolute()
         journal_of(path)
         lock = take_lock(path, steal=steal_lock)
+        bucket: BucketCopy | None = None
         try:
             _require_whole_journal(path)
             with storage_errors(path):
                 (path / CHECKPOINTS).mkdir(mode=0o700, exist_ok=True)
-            return cls(path, lock, Journal.open)
+            if uri := uri_of(path):
+                bucket = BucketCopy.take(uri, path, steal=steal_lock)
+                catch_up(path, bucket.store, bucket.manifest)
+            return cls(path, lock, Journal.open, bucket)
         except BaseException:
+            if bucket:
+                bucket.close()
             lock.release()
             raise
+
+    def begin_copying(self, sync_seconds: float) -> None:
+        """Bring the bucket, if the run is in one, up to the run, now and from now on.
+
+        Raises:
+            ResultsError: it cannot be done now.
+        """
+        self._catch_up()
+        if self.bucket:
+            self.bucket.begin(sync_seconds, self._look)
+
+    def finish_copying(self) -> None:
+        """Bring the bucket, if the run is in one, up to the run's end; raises likewise."""
+        if self.bucket:
+            self.bucket.finish()
+
+    def _look(self, copied: Mapping[str, Signature]) -> Now:
+        """The folder at one moment, as the thread that copies it needs it."""
+        with self._writing:
+            names = [*_COPIED, *(f"{ERRORS}/{name}" for name in _names(self.path / ERRORS))]
+            found = {name: _signature(self.path / name) for name in names}
+            changed = {
+                name: signature
+                for name, signature in found.items()
+                if signature and signature != copied.get(name)
+            }
+            files = {name: (self.path / name).read_bytes() for name in changed}
+            return Now(self.journal.end, files, changed)
 
     def _note(self, event: Event) -> None:
         _require_inside(event, self.path)
@@ -149,14 +238,15 @@ class RunDirectory:
     def write_file(self, name: str, text: str) -> None:
         """Write a file of the run as a whole; its hash goes into the journal."""
         data = text.encode()
-        digest = write_atomically(self.path / name, lambda file: file.write(data))
+        with self._writing:
+            digest = write_atomically(self.path / name, lambda file: file.write(data))
         self.journal.append(FileEvent(event="file", path=name, sha256=digest, bytes=len(data)))
 
     def write_status(
         self, state: RunState, *, exit_code: int | None = None, error: str | None = None
     ) -> None:
         """Say in ``status.json`` how the run stands."""
-        self._lock.require_held()
+        self._require_held()
         status = {
             "state": state,
             "exit_code": exit_code,
@@ -166,8 +256,10 @@ class RunDirectory:
             "updated": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         }
         data = (to_json(status) + "\n").encode()
-        self._digests[STATUS] = write_atomically(self.path / STATUS, lambda file: file.write(data))
-        write_checksums(self.path, self._digests)
+        with self._writing:
+            digest = write_atomically(self.path / STATUS, lambda file: file.write(data))
+            self._digests[STATUS] = digest
+            write_checksums(self.path, self._digests)
 
     def publish(self) -> None:
         """Bring the Parquet tables and the status of a running run up to the journal.
@@ -176,18 +268,19 @@ class RunDirectory:
         not of one moment. Does nothing before the journal has an experiment, or when there is
         nothing new.
         """
-        self._lock.require_held()
+        self._require_held()
         self._catch_up()
         number = self.journal.number
         if self._tables.experiment is None or number == self._published:
             return
-        for name, table in self._tables.tables(self.journal.offset)._asdict().items():
-            file = f"{name}.parquet"
-            previous = data_of(self.path / file, self._digests.get(file))
-            write = partial(write_table, table, previous)
-            self._digests[file] = write_atomically(self.path / file, write)
-        self._write_errors()
-        self.write_status("running")
+        with self._writing:
+            for name, table in self._tables.tables(self.journal.offset)._asdict().items():
+                file = f"{name}.parquet"
+                previous = data_of(self.path / file, self._digests.get(file))
+                write = partial(write_table, table, previous)
+                self._digests[file] = write_atomically(self.path / file, write)
+            self._write_errors()
+            self.write_status("running")
         self._published = number
 
     def _write_errors(self) -> None:
@@ -214,28 +307,59 @@ class RunDirectory:
         A file that no report in the journal has named yet is left alone, and so are the paths to
         ``keep``: those that a later decision may still name.
         """
-        self._lock.require_held()
+        self._require_held()
         self._catch_up()
         for name in self._stored.unneeded(keep):
-            with write_errors(self.path / name, self.path):
-                (self.path / name).unlink(missing_ok=True)
+            self._delete_checkpoint(name)
             self._stored.forget(name)
+
+    def _delete_checkpoint(self, name: str) -> None:
+        """Delete a checkpoint; one in a bucket once the journal there needs it no more."""
+        if self.bucket:
+            self.bucket.delete_later(name, self.journal.number)
+            return
+        with write_errors(self.path / name, self.path):
+            (self.path / name).unlink(missing_ok=True)
+
+    def has_checkpoint(self, name: str, sha256: str) -> bool:
+        """Whether a checkpoint is there with just the bytes that were reported."""
+        if self.bucket is None:
+            return digest_of(self.path / name) == sha256
+        return self.bucket.store.digest(name) == sha256
+
+    def names_checkpoint(self, name: str, sha256: str) -> bool:
+        """Likewise, but for one in a bucket, whose key holds its hash, its bytes are not fetched.
+
+        The worker that starts from it looks at them.
+        """
+        if self.bucket is None:
+            return self.has_checkpoint(name, sha256)
+        return self.bucket.store.exists(name)
+
+    def troubles(self) -> list[str]:
+        """What there is to tell of copies to the bucket that failed, each once."""
+        return self.bucket.take_told() if self.bucket else []
 
     def clear_away_strays(self) -> None:
         """Delete what killed processes left: half-written files, checkpoints that no report names.
 
         Only while no worker trains: its next checkpoint is there before its report.
         """
-        self._lock.require_held()
+        self._require_held()
         self._catch_up()
-        found = {str(file.relative_to(self.path)) for file in self.checkpoints.glob("*/[!.]*")}
-        for name in [*leftovers(self.path), *(found - set(self._stored.paths))]:
+        for name in leftovers(self.path):
             with write_errors(self.path / name, self.path):
                 (self.path / name).unlink(missing_ok=True)
+        local = (str(file.relative_to(self.path)) for file in self.checkpoints.glob("*/[!.]*"))
+        found = self.bucket.checkpoints() if self.bucket else local
+        for name in {*found} - {*self._stored.paths}:
+            self._delete_checkpoint(name)
 
     def discard(self) -> None:
         """Delete the run's folder, so that its name is free again: nothing has run in it."""
-        self._lock.require_held()
+        self._require_held()
+        if self.bucket:
+            self.bucket.discard()
         shutil.rmtree(self.path)
         if self._made_storage:
             with suppress(OSError):  # another run may have come into it
@@ -244,11 +368,15 @@ class RunDirectory:
     @property
     def took_over(self) -> str | None:
         """Who held the run before, and why it counts as gone; None where it was let go."""
+        if self._lock.took_over is None and self.bucket:
+            return self.bucket.lease.took_over
         return self._lock.took_over
 
     def close(self) -> None:
         """Let the run go."""
         self.journal.close()
+        if self.bucket:
+            self.bucket.close()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -303,6 +431,21 @@ def _require_whole_journal(path: Path) -> None:
             f"has {found:,}: its end is lost, though the tables hold what it told; "
             "restore it from a copy"
         )
+
+
+def _names(folder: Path) -> list[str]:
+    """The files of a folder, but for hidden ones."""
+    with suppress(FileNotFoundError):
+        return sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+    return []
+
+
+def _signature(path: Path) -> Signature | None:
+    """What differs once a file was replaced; None where there is none."""
+    with suppress(FileNotFoundError):
+        found = path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
 
 
 def _write_bytes(data: bytes, file: BinaryIO) -> None:

@@ -1,13 +1,11 @@
 """Where each trial stands: a fold over its events, the same while it runs and in a replay."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from raytune_pipe.base import Value
 from raytune_pipe.results.events import FailureKind, ReportEvent, RetryEvent, Status
-from raytune_pipe.results.files import digest_of
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision
 
 
@@ -96,13 +94,13 @@ class TrialProgress:
         self.attempt += 1
         self.start_due = True
 
-    def fall_back(self, folder: Path) -> Iterator[str]:
+    def fall_back(self, is_whole: Callable[[str, str], bool]) -> Iterator[str]:
         """Leave checkpoints that are gone or damaged for the one before, in the end for nothing.
 
-        Tells each. A copy whose donor's file is gone has no earlier one, and trains its segment
-        from nothing.
+        ``is_whole`` is given a path and a SHA-256. Tells each that it leaves. A copy whose donor's
+        file is gone has no earlier one, and trains its segment from nothing.
         """
-        while (broken := self.start_from) and digest_of(folder / broken.path) != broken.sha256:
+        while (broken := self.start_from) and not is_whole(broken.path, broken.sha256):
             self.saved = [one for one in self.saved if one[1].path != broken.path]
             nothing = (self.reports if self.segment else 0, None)
             self.start_report, self.start_from = self.saved[-1] if self.saved else nothing

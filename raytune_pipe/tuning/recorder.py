@@ -106,7 +106,7 @@ class Recorder:
         return Assignment(
             trial_id=trial_id,
             trial=trial.model_dump(mode="json"),
-            directory=str(self.run.path),
+            directory=self.run.location,
             reports=state.start_report,
             milestones=self._checkpoint_epochs(trial.epochs),
             checkpoint_seconds=self.experiment.checkpoint_seconds,
@@ -158,6 +158,8 @@ class Recorder:
             return self.on_failure(trial_id, Failure("exception", mismatch, error=""))
         event = self._report_event(trial_id, answer)
         decisions = self.on_report(event)
+        for what in self.run.troubles():
+            self.write_anomaly(what)
         if event["checkpoint"]:
             self._collect_garbage()
         return decisions
@@ -227,7 +229,7 @@ class Recorder:
         self.write(event)
         state.take_retry(event)
         if self.replay is None:
-            for broken in state.fall_back(self.run.path):
+            for broken in state.fall_back(self.run.has_checkpoint):
                 self.write_anomaly(broken, trial_id)
 
     def publish(self) -> None:

@@ -13,10 +13,12 @@ from typing import Literal
 
 from raytune_pipe.base import ClusterError, ClusterLostError, ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.results.bucket_runs import fetch_run, is_bucket_behind
 from raytune_pipe.results.control import take_stop_request
 from raytune_pipe.results.described import require_launched
-from raytune_pipe.results.events import Event, FinishEvent
+from raytune_pipe.results.events import Event, ExperimentEvent, FinishEvent
 from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experiment
+from raytune_pipe.results.locations import is_uri
 from raytune_pipe.results.run_directory import RunDirectory, read_status
 from raytune_pipe.tuning.cluster import connected, local_cluster, require_variables
 from raytune_pipe.tuning.extending import experiment_event, extend, is_extension
@@ -69,13 +71,13 @@ def launch(
     require_variables(experiment.env_passthrough)
     if address is None:
         local_cluster().request(experiment.resources)
-    storage = Path(experiment.storage)
     with (
         noted_signals() as signals,
-        RunDirectory.claim(storage, experiment.name, new=new) as run,
+        RunDirectory.claim(experiment.storage, experiment.name, new=new) as run,
     ):
         recorder = prepare(experiment, plan, run, listener)
         try:
+            run.begin_copying(experiment.journal_sync_seconds)
             return _run(recorder, address, signals, insecure)
         except ClusterError:
             if not recorder.has_begun:
@@ -84,7 +86,7 @@ def launch(
 
 
 def resume(
-    path: Path,
+    path: Path | str,
     experiment: Experiment | None = None,
     *,
     address: str | None = None,
@@ -99,7 +101,7 @@ def resume(
     whose trials have all ended is left as it is, to the byte.
 
     Args:
-        path: the run directory.
+        path: the run directory, or its URI.
         experiment: the recorded one, but with more trials or more epochs.
         address: as in `launch`.
         listener: hears every new event of the journal, after it is on disk.
@@ -114,6 +116,7 @@ def resume(
         ResultsError: there is no run, its journal is damaged, or it cannot be written.
         ClusterError: as in `launch`.
     """
+    path = fetch_run(str(path)) if is_uri(str(path)) else Path(path)
     begun = recorded_experiment(path / JOURNAL)
     if begun:
         require_launched(begun["experiment"], path)
@@ -121,6 +124,7 @@ def resume(
         before = Experiment.model_validate_json(to_json(begun["experiment"]))
         experiment = experiment if is_extension(before, experiment) else None
     if experiment is None and (done := _finished(path)) is not None:
+        _bring_bucket_up(path, begun)
         return done
     if begun:
         require_variables(begun["experiment"].get("env_passthrough", ()))
@@ -129,7 +133,15 @@ def resume(
         recorder = recorder_of(run, listener, recorded)
         if experiment:
             extend(recorder, experiment)
+        run.begin_copying(recorder.experiment.journal_sync_seconds)
         return _run(recorder, address, signals, insecure)
+
+
+def _bring_bucket_up(path: Path, begun: ExperimentEvent | None) -> None:
+    """Bring the bucket up to a run that is over, where the last copy had failed."""
+    if begun and is_bucket_behind(path):
+        with RunDirectory.reopen(path) as run:
+            run.begin_copying(begun["experiment"]["journal_sync_seconds"])
 
 
 def _finished(path: Path) -> Outcome | None:
@@ -231,3 +243,4 @@ def _close(recorder: Recorder, finish: FinishEvent) -> None:
     recorder.publish()
     recorder.run.clear_away_strays()
     recorder.run.write_status(finish["state"], exit_code=finish["exit_code"], error=finish["error"])
+    recorder.run.finish_copying()
