@@ -2,6 +2,7 @@
 
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 from raytune_pipe.results.object_store import ObjectStore, StoreError
 
@@ -10,11 +11,7 @@ class S3Server:
     """A server that can be stopped and comes back at the same address, its objects kept."""
 
     def __init__(self) -> None:
-        from moto.server import ThreadedMotoServer
-
-        self._make = lambda port: ThreadedMotoServer("127.0.0.1", port, verbose=False)
-        self._server = self._make(0)
-        self._server.start()
+        self._server = _serve(0)
         _, self.port = self._server.get_host_and_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -24,13 +21,22 @@ class S3Server:
 
     def start(self) -> None:
         """Answer again, with all that was there."""
-        self._server = self._make(self.port)
-        self._server.start()
+        self._server = _serve(self.port)
 
     def make_bucket(self, name: str) -> None:
         """A new, empty bucket."""
         request = urllib.request.Request(f"{self.url}/{name}", method="PUT")
         urllib.request.urlopen(request).close()
+
+
+def _serve(port: int) -> Any:
+    """A server that answers at this port of the loopback interface, or at a free one for 0."""
+    from moto.server import ThreadedMotoServer
+
+    make: Any = ThreadedMotoServer  # its constructor is not typed
+    server = make("127.0.0.1", port, verbose=False)
+    server.start()
+    return server
 
 
 class MemoryStore(ObjectStore):

@@ -12,6 +12,7 @@ from raytune_pipe.base import ConfigError, ResultsError, TooFewTrialsError, Valu
 from raytune_pipe.components.schedulers import Fifo
 from raytune_pipe.components.searchers import Random
 from raytune_pipe.experiment import Experiment
+from raytune_pipe.results.bucket_runs import provide_checkpoint
 from raytune_pipe.results.columns import REPORTS_TAIL, STANDARD_METRICS
 from raytune_pipe.results.reading import Results
 
@@ -56,12 +57,13 @@ class BestTrial:
     """Who trained the weights, in order; the trial alone unless it copied another."""
 
     def required_weights(self) -> Weights:
-        """The checkpoint; raises ResultsError where there is none."""
+        """The checkpoint, fetched if it is in a bucket; raises ResultsError where there is none."""
         if self.weights is None:
             raise ResultsError(
                 f"trial {self.trial_id}: must have a checkpoint, but has written none; launch again"
                 " with a shorter `checkpoint_seconds`"
             )
+        provide_checkpoint(self.weights.path)
         return self.weights
 
     def to_mapping(self) -> dict[str, Any]:

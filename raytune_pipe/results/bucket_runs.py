@@ -75,13 +75,41 @@ def copied_run(uri: str) -> Iterator[Path]:
     Raises:
         ResultsError: as `fetch_run`.
     """
+    with tempfile.TemporaryDirectory(prefix=_COPY) as parent:
+        yield _copy(uri, Path(parent))
+
+
+def kept_copy(uri: str) -> Path:
+    """Likewise, deleted when this process ends."""
+    parent = tempfile.TemporaryDirectory(prefix=_COPY, ignore_cleanup_errors=True)
+    _kept.append(parent)  # it is deleted with this object
+    return _copy(uri, Path(parent.name))
+
+
+_COPY = "raytune-pipe-copy-"
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _copy(uri: str, parent: Path) -> Path:
     store = ObjectStore(uri)
-    with tempfile.TemporaryDirectory(prefix="raytune-pipe-copy-") as parent:
-        folder = Path(parent) / uri.rpartition("/")[2]
-        folder.mkdir()
-        _write_run(store, _required_manifest(store), folder)
-        mark(folder, uri, is_copy=True)
-        yield folder
+    folder = parent / uri.rpartition("/")[2]
+    folder.mkdir()
+    _write_run(store, _required_manifest(store), folder)
+    mark(folder, uri, is_copy=True)
+    return folder
+
+
+def provide_checkpoint(path: Path) -> None:
+    """Have a checkpoint of a run lie where its path says, fetched if the run is in a bucket.
+
+    Raises:
+        StoreError: the bucket is out of reach.
+    """
+    folder = path.parents[2]
+    uri = uri_of(folder)
+    if uri and not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ObjectStore(uri).get_file(str(path.relative_to(folder)), path)
 
 
 def catch_up(folder: Path, store: ObjectStore, manifest: Manifest) -> None:

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_pipe.base import ResultsError
+from raytune_pipe.results.bucket_runs import kept_copy
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.foreign import foreign_tables, is_foreign
 from raytune_pipe.results.journal import JOURNAL, read_events, require_known_version
+from raytune_pipe.results.locations import is_uri
 from raytune_pipe.results.lock import is_held
 from raytune_pipe.results.schema import read_file_metadata
 from raytune_pipe.results.tables import TableFold, Tables
@@ -42,16 +44,17 @@ class Results:
 
 
 def read_results(path: str | Path) -> Results:
-    """The results of the run in this folder, finished or not, all of one moment.
+    """The results of the run in this folder or at this URI, finished or not, all of one moment.
 
     A run that goes on is read as it was last published. The journal is read instead where that
     cannot be had: tables are missing or were being replaced, or the run was killed after events
-    that it had not published yet.
+    that it had not published yet. Of a run in a bucket the ``path`` is a copy, deleted when this
+    process ends; checkpoints are fetched into it when they are asked for.
 
     Raises:
         ResultsError: the folder is missing, is not a run's, is damaged, or is of a later version.
     """
-    folder = Path(path)
+    folder = kept_copy(str(path)) if is_uri(str(path)) else Path(path)
     with storage_errors(folder):
         if not folder.is_dir():
             raise ResultsError(

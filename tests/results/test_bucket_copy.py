@@ -149,12 +149,17 @@ def test_a_bucket_that_is_away_for_a_while_costs_nothing(bucket: str, s3_server:
         s3_server.stop()
         run.journal.append(report("00000", 1, 0.5, SGD))
         told: list[str] = []
-        until(lambda: bool(told.extend(run.troubles()) or told))
+
+        def has_told(count: int) -> bool:
+            told.extend(run.troubles())
+            return len(told) == count
+
+        until(lambda: has_told(1))
         assert "could not be copied to its bucket; it is tried again" in told[0]
         s3_server.start()
         run.journal.append(end("00000", "completed", "budget"))
         run.finish_copying()
-        until(lambda: bool(told.extend(run.troubles()) or len(told) == 2))
+        until(lambda: has_told(2))
         assert told[1] == "the run is copied to its bucket again"
     assert not is_bucket_behind(run.path)
 

@@ -1,0 +1,86 @@
+"""Whole runs in a bucket whose drivers die with their disks; `benchmarks/object_store.py` at length.
+
+A cache directory of its own stands for the disk of each driver.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from raytune_pipe import read_results
+from raytune_pipe.results.bucket_runs import fetched
+from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.locations import local_folder
+from raytune_pipe.results.manifest import read_manifest
+from raytune_pipe.results.object_store import ObjectStore
+from tests.tuning.test_kill_and_resume import LAUNCH, POPULATION, TRAINED
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+RESUME = """
+import sys
+from raytune_pipe import resume
+resume(sys.argv[1])
+"""
+
+
+def copied_journal(store: ObjectStore) -> bytes:
+    """All of the journal that the bucket has."""
+    manifest = read_manifest(store)
+    return b"".join(fetched(store, one) for one in manifest.segments) if manifest else b""
+
+
+def kill_after(reports: int, store: ObjectStore, *command: str) -> bytes:
+    """Run a driver until the bucket has so many reports, kill it; the bucket's journal then."""
+    process = subprocess.Popen([sys.executable, "-c", *command])
+    deadline = time.monotonic() + 120
+    while copied_journal(store).count(b'"event":"report"') < reports:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    return copied_journal(store)
+
+
+def test_a_run_whose_drivers_lose_their_disks_comes_to_what_an_undisturbed_one_does(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, undisturbed = tmp_path / "experiment.yaml", tmp_path / "undisturbed"
+    file.write_text(POPULATION + "journal_sync_seconds: 0.2\n")
+    subprocess.run([sys.executable, "-c", LAUNCH, str(file), str(undisturbed)], check=True)
+
+    uri = f"{bucket}/runs/run"
+    store = ObjectStore(uri)
+    copied = kill_after(9, store, LAUNCH, str(file), f"{bucket}/runs")
+    first = (local_folder(uri) / JOURNAL).read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    subprocess.run([sys.executable, "-c", RESUME, uri], check=True)
+
+    final = copied_journal(store)
+    assert first.startswith(copied)
+    assert final.startswith(copied)  # 0 lost of what was copied
+    assert final == (local_folder(uri) / JOURNAL).read_bytes()
+    events = list(read_events(local_folder(uri) / JOURNAL))
+    resumed = [event for event in events if event["event"] == "resume"]
+    assert "what came after, in at most 0.2 s" in resumed[0]["window"]
+    assert not [event for event in events if event["event"] == "anomaly"]
+    attempts = Counter(
+        (one["trial_id"], one["report"], one["attempt"])
+        for one in events
+        if one["event"] == "report"
+    )
+    assert set(attempts.values()) == {1}  # 0 duplicated
+    expected, found = (
+        read_results(path).reports[TRAINED].sort_values(["trial_id", "report"])
+        for path in (undisturbed / "run", uri)
+    )
+    assert found.to_numpy().tolist() == expected.to_numpy().tolist()  # to the last bit
+    named = {e["checkpoint"]["path"] for e in events if e["event"] == "report" and e["checkpoint"]}
+    assert set(store.keys("checkpoints")) <= named  # no stray is left
+    assert not [path for path in Path("/tmp").glob(f"raytune-pipe-checkpoints-{os.getpid()}-*")]
