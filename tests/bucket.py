@@ -1,5 +1,6 @@
 """Buckets for tests: a real S3 server on loopback, and a store in memory that can fail."""
 
+import logging
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ def _serve(port: int) -> Any:
     """A server that answers at this port of the loopback interface, or at a free one for 0."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
     make: Any = ThreadedMotoServer  # its constructor is not typed
     server = make("127.0.0.1", port, verbose=False)
     server.start()
