@@ -15,7 +15,7 @@ from typing import BinaryIO
 from raytune_pipe.base import NameTakenError, ResultsError
 from raytune_pipe.results.files import flush_folder, storage_errors, write_atomically
 from raytune_pipe.results.journal import JOURNAL, read_events
-from raytune_pipe.results.locations import local_folder, mark, note_fetched, uri_of
+from raytune_pipe.results.locations import copy_of, local_folder, mark, note_fetched, uri_of
 from raytune_pipe.results.manifest import Manifest, Segment, Stored, read_manifest
 from raytune_pipe.results.object_store import ObjectStore
 
@@ -97,6 +97,18 @@ def _copy(uri: str, parent: Path) -> Path:
     _write_run(store, _required_manifest(store), folder)
     mark(folder, uri, is_copy=True)
     return folder
+
+
+def refresh_copy(folder: Path) -> None:
+    """Bring the journal of a copy up to what the bucket now has; nothing for any other folder.
+
+    Raises:
+        ResultsError: as `fetch_run`.
+    """
+    uri = copy_of(folder)
+    if uri:
+        store = ObjectStore(uri)
+        catch_up(folder, store, _required_manifest(store))
 
 
 def provide_checkpoint(path: Path) -> None:

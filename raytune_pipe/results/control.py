@@ -8,10 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from raytune_pipe.base import NameTakenError
+from raytune_pipe.results.bucket_runs import refresh_copy
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.journal import journal_of, read_events
+from raytune_pipe.results.locations import copy_of
 from raytune_pipe.results.lock import describe_holder, holder_here, is_held
+from raytune_pipe.results.object_store import ObjectStore
 
 STOP = ".stop"
 """The file that asks the process which runs a folder to end."""
@@ -32,6 +35,7 @@ def follow(folder: Path, poll_s: float = POLL_S) -> Iterator[Event]:
     events = read_events(journal_of(folder))
     while True:
         is_running = is_held(folder)  # asked first: what the process wrote last is then read
+        refresh_copy(folder)
         yield from events
         if not is_running:
             return
@@ -39,7 +43,10 @@ def follow(folder: Path, poll_s: float = POLL_S) -> Iterator[Event]:
 
 
 def request_stop(folder: Path) -> None:
-    """Ask the process that runs the folder to end as it does on Ctrl-C."""
+    """Ask the process that runs the folder, or the run it is a copy of, to end as on Ctrl-C."""
+    if uri := copy_of(folder):
+        ObjectStore(uri).put(STOP_KEY, b"")
+        return
     with storage_errors(folder / STOP):
         (folder / STOP).touch(mode=0o600)
 
@@ -65,6 +72,7 @@ def has_ended(folder: Path, within_s: float) -> bool:
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_S)
+    refresh_copy(folder)
     return True
 
 

@@ -8,7 +8,7 @@ replaced writes nothing more, and says so.
 import secrets
 import shlex
 
-from raytune_pipe.base import NameTakenError
+from raytune_pipe.base import NameTakenError, ResultsError
 from raytune_pipe.results.holder import Holder
 from raytune_pipe.results.object_store import ObjectStore
 
@@ -71,15 +71,38 @@ def take_lease(store: ObjectStore, *, steal: bool = False) -> Lease:
 
 
 def read_lease(store: ObjectStore) -> Holder | None:
-    """Who held the run last; None where nobody did, or it cannot be told."""
-    data = store.get(LEASE)
-    return None if data is None else Holder.parse(data)
+    """Who held the run last; None where nobody did.
+
+    Raises:
+        ResultsError: it cannot be read, or is damaged.
+    """
+
+    def parse(data: bytes) -> Holder:
+        holder = Holder.parse(data)
+        if holder is None:
+            raise ResultsError(
+                f"{store.uri}/{LEASE}: must tell which driver holds the run, but is damaged; if"
+                " none runs, delete it"
+            )
+        return holder
+
+    return store.get_replaced(LEASE, parse)
 
 
 def is_leased(store: ObjectStore) -> bool:
-    """Whether a driver holds the run, as far as can be told from here."""
+    """Whether a driver holds the run, as far as can be told without writing to the bucket."""
     found = read_lease(store)
-    return found is not None and _why_free(store, found) is None
+    if found is None or found.released:
+        return False
+    if found.is_visible:
+        return found.why_gone() is None
+    age_s = store.age_s(LEASE)  # by two clocks, which will do to look
+    return age_s is None or age_s <= STALE_AFTER_S
+
+
+def describe_lease(store: ObjectStore) -> str:
+    """Who took the lease last, for people."""
+    return str(read_lease(store) or "another process")
 
 
 def _why_free(store: ObjectStore, holder: Holder) -> str | None:

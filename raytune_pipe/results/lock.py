@@ -18,7 +18,10 @@ from pathlib import Path
 from raytune_pipe.base import NameTakenError
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.holder import time_since_boot_s
+from raytune_pipe.results.lease import describe_lease, is_leased
+from raytune_pipe.results.locations import copy_of
 from raytune_pipe.results.lock_files import LOCK, LockFile, Look, create_next, look_at_latest
+from raytune_pipe.results.object_store import ObjectStore
 
 HEARTBEAT_S = 10.0
 """Seconds between two marks of life of an owner: the times at which its file was changed."""
@@ -108,7 +111,12 @@ def take_lock(folder: Path, *, steal: bool = False) -> Lock:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process holds the lock, as far as can be told from here; hinders nobody."""
+    """Whether a process holds the lock, as far as can be told from here; hinders nobody.
+
+    Of a copy of a run in a bucket: whether a driver holds that.
+    """
+    if uri := copy_of(folder):
+        return is_leased(ObjectStore(uri))
     try:
         seen = look_at_latest(folder)
         return seen is not None and _why_free(folder, seen) is None
@@ -118,6 +126,8 @@ def is_held(folder: Path) -> bool:
 
 def describe_holder(folder: Path) -> str:
     """Who took the lock last, for people; with its heartbeat where nothing else tells of it."""
+    if uri := copy_of(folder):
+        return describe_lease(ObjectStore(uri))
     with suppress(OSError):
         if seen := look_at_latest(folder):
             return _describe(folder, seen)

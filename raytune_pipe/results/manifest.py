@@ -103,5 +103,4 @@ def read_manifest(store: ObjectStore) -> Manifest | None:
     Raises:
         ResultsError: it is damaged, or cannot be read.
     """
-    data = store.get(MANIFEST)
-    return None if data is None else Manifest.parse(data, store.uri)
+    return store.get_replaced(MANIFEST, lambda data: Manifest.parse(data, store.uri))

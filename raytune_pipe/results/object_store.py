@@ -20,6 +20,10 @@ CHUNK_BYTES = 8 * 1024**2
 _REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "TOKEN", "403")
 _NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket", "bucket does not exist")
 
+_READS = 5
+"""Of an object that is replaced at times, before it counts as damaged."""
+_BETWEEN_READS_S = 0.2
+
 T = TypeVar("T")
 
 
@@ -73,6 +77,23 @@ class ObjectStore:
         chunks: list[bytes] = []
         return b"".join(chunks) if self._read(key, chunks.append) else None
 
+    def get_replaced(self, key: str, parse: Callable[[bytes], T]) -> T | None:
+        """What an object that is replaced at times says; None where there is none.
+
+        Its length and its bytes are two requests, and it may be replaced in between: then the bytes
+        are cut short, and ``parse`` raises `ResultsError`.
+        """
+        for _ in range(_READS - 1):
+            try:
+                data = self.get(key)
+                return None if data is None else parse(data)
+            except StoreError:
+                raise
+            except ResultsError:
+                time.sleep(_BETWEEN_READS_S)
+        data = self.get(key)
+        return None if data is None else parse(data)
+
     def get_file(self, key: str, path: Path) -> bool:
         """Write an object into a file, which is there once it is whole; False if there is none."""
         partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -102,23 +123,28 @@ class ObjectStore:
                     take(chunk)
         return True
 
-    def age_s(self, key: str, probe: str) -> float | None:
-        """Seconds since an object was written, by the storage's own clock; None without one.
+    def age_s(self, key: str, probe: str | None = None) -> float | None:
+        """Seconds since an object was written, by this machine's clock; None if it does not tell.
 
-        An object ``probe`` is written for it, and deleted.
+        With the key of a ``probe`` by the storage's own clock: it is written, and deleted.
         """
-        filesystem = self._filesystem
+        now = time.time() if probe is None else self._clock(probe)
+        written = self._written_at(key)
+        return None if now is None or written is None else now - written
+
+    def _clock(self, probe: str) -> float | None:
         self.put(probe, b"")
         try:
-            with self._errors(f"looked at ({key})"):
-                paths = [self._path(key), self._path(probe)]
-                seen, now = filesystem.get_file_info(paths)
+            return self._written_at(probe)
         finally:
             with suppress(StoreError):
                 self.delete(probe)
-        if seen.mtime_ns is None or now.mtime_ns is None:
-            return None
-        return float(now.mtime_ns - seen.mtime_ns) / 1e9
+
+    def _written_at(self, key: str) -> float | None:
+        filesystem = self._filesystem
+        with self._errors(f"looked at ({key})"):
+            found = filesystem.get_file_info(self._path(key))
+        return None if found.mtime_ns is None else float(found.mtime_ns) / 1e9
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""

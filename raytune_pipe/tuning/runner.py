@@ -26,6 +26,7 @@ from raytune_pipe.tuning.head_watch import HeadWatch
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
 from raytune_pipe.tuning.running import head_lost, run_trials
+from raytune_pipe.tuning.shared_storage import StorageNotSharedError, require_shared
 from raytune_pipe.tuning.signals import Interrupted, NotedSignals, noted_signals
 
 Listener = Callable[[Event], None]
@@ -79,7 +80,7 @@ def launch(
         try:
             run.begin_copying(experiment.journal_sync_seconds)
             return _run(recorder, address, signals, insecure)
-        except ClusterError:
+        except (ClusterError, StorageNotSharedError):
             if not recorder.has_begun:
                 run.discard()  # so that the name is free again
             raise
@@ -164,6 +165,8 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals, insecur
             passed = recorder.experiment.env_passthrough
             with connected(address, passed, insecure=insecure) as cluster:
                 signals.install()  # Ray has just put in its own
+                for view in require_shared(recorder.run.location):
+                    recorder.write_anomaly(f"node {view.address} has not said if it sees the run")
                 with HeadWatch(cluster.head, partial(_abandon, recorder, cluster.head)) as head:
                     run_trials(recorder, cluster, signals, head)
     except Interrupted as interrupted:
@@ -172,7 +175,7 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals, insecur
         finish = _finish("interrupted", error.exit_code, str(error))
         _close(recorder, finish)
         raise
-    except ClusterError:
+    except (ClusterError, StorageNotSharedError):
         raise
     except BaseException as error:
         _close_after(error, recorder)

@@ -22,6 +22,7 @@ from tests.tuning.test_kill_and_resume import LAUNCH, POPULATION, TRAINED
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
+SYNC = "journal_sync_seconds: 0.2\n"
 RESUME = """
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def test_a_run_whose_drivers_lose_their_disks_comes_to_what_an_undisturbed_one_d
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, undisturbed = tmp_path / "experiment.yaml", tmp_path / "undisturbed"
-    file.write_text(POPULATION + "journal_sync_seconds: 0.2\n")
+    file.write_text(POPULATION.replace("batch_size: 2", "batch_size: 8") + SYNC)
     subprocess.run([sys.executable, "-c", LAUNCH, str(file), str(undisturbed)], check=True)
 
     uri = f"{bucket}/runs/run"
