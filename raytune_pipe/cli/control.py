@@ -11,6 +11,7 @@ from raytune_pipe.cli.addresses import chosen
 from raytune_pipe.cli.job_control import show_job_logs, show_job_status, stop_job, watch_job
 from raytune_pipe.cli.options import json_option, run_argument
 from raytune_pipe.cli.output import console, echo, show, show_json, show_next
+from raytune_pipe.cli.run_folder import RunFolder
 from raytune_pipe.cli.running import address_option
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ STOP_PATIENCE_S = 60.0
 
 
 @click.command()
-@click.argument(
-    "target", metavar="[DIR|STORAGE]", default="results", type=click.Path(path_type=Path)
-)
+@click.argument("target", metavar="[DIR|STORAGE]", default="results", type=RunFolder())
 @address_option
 @json_option
 @click.pass_context

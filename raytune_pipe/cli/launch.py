@@ -21,6 +21,7 @@ from raytune_pipe.cli.options import (
 from raytune_pipe.cli.output import show_next
 from raytune_pipe.cli.program import INTERRUPTED
 from raytune_pipe.cli.resume import extension_of, go_on
+from raytune_pipe.cli.run_folder import own_folder, run_of
 from raytune_pipe.cli.running import (
     Ending,
     address_option,
@@ -86,7 +87,7 @@ def launch(
     reached = [*given("--address", address), *["--insecure"] * insecure]
     options = [*reached, *import_words(imports)]
     ending = Ending(analyze=analyze, as_json=as_json, alone=again, options=options)
-    run = Path(experiment.storage) / experiment.name
+    run = run_of(experiment) if resume else Path(experiment.name)
     if resume and run.is_dir():
         extended = extension_of(experiment, run)
         go = partial(go_on, steal_lock=steal_lock, insecure=insecure, extended=extended)
@@ -129,7 +130,7 @@ def _folder(experiment: "Experiment", first: "Event | None") -> Path | None:
     from raytune_pipe.base import ResultsError
     from raytune_pipe.results.journal import JOURNAL, recorded_experiment
 
-    for run in Path(experiment.storage).glob(f"{experiment.name}*") if first else ():
+    for run in own_folder(experiment).parent.glob(f"{experiment.name}*") if first else ():
         with suppress(ResultsError):  # of another run
             begun = recorded_experiment(run / JOURNAL)
             if begun and first and begun["time"] == first.get("time"):

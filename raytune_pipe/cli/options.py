@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raytune_pipe.cli.output import echo
+from raytune_pipe.cli.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
@@ -30,8 +31,8 @@ imports_option = click.option(
 )
 """``--allow-import``, given to the command as ``allow_imports``."""
 
-run_argument = click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
-"""The folder of a run, such as results/NAME, given to the command as ``run``."""
+run_argument = click.argument("run", metavar="DIR", type=RunFolder())
+"""The folder of a run, such as results/NAME, or its URI, given to the command as ``run``."""
 
 
 def experiment_options(body: Body) -> Body:

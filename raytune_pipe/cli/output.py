@@ -54,7 +54,9 @@ def show_json(result: Any) -> None:
 
 def show_next(*words: str, as_json: bool = False) -> None:
     """Print the command that comes next, ready to paste; on stderr beside JSON."""
-    echo(f"next: {shlex.join(words)}", err=as_json)
+    from raytune_pipe.cli.run_folder import told
+
+    echo(f"next: {shlex.join(map(told, words))}", err=as_json)
 
 
 def plain(value: Any) -> Any:

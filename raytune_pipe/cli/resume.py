@@ -16,10 +16,10 @@ from raytune_pipe.cli.options import (
     import_words,
     imports_option,
     json_option,
-    run_argument,
     search_here,
 )
 from raytune_pipe.cli.program import INTERRUPTED
+from raytune_pipe.cli.run_folder import RunFolder
 from raytune_pipe.cli.running import (
     Ending,
     address_option,
@@ -40,7 +40,7 @@ EXTENSIONS = {"trials", "trial.epochs"}
 
 
 @click.command()
-@run_argument
+@click.argument("run", metavar="DIR", type=RunFolder(to_go_on=True))
 @steal_lock_option
 @address_option
 @insecure_option

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.cli.live import LiveState, duration, epochs_so_far, rows
+from raytune_pipe.cli.run_folder import told
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, journal_of, read_events
 from raytune_pipe.results.lock import describe_holder, is_held
@@ -43,7 +44,7 @@ class RunOverview:
         """As plain values."""
         progress = self.progress
         return {
-            "path": str(self.path),
+            "path": told(self.path),
             "state": self.state,
             "about": self.about,
             "trials": progress.counts,
@@ -125,7 +126,7 @@ def _said_after(folder: Path) -> dict[str, Any]:
 def status_table(status: RunOverview) -> Table:
     """One run: its state, its trials, the best so far, the age of its last event."""
     grid = Table.grid("", "", padding=(0, 2))
-    grid.add_row("run", str(status.path))
+    grid.add_row("run", told(status.path))
     grid.add_row("state", status.state + (f" ({status.about})" if status.about else ""))
     for label, text in rows(status.progress):
         grid.add_row(label, text)

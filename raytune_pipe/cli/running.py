@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raytune_pipe.cli.output import console, show, show_json, show_next
+from raytune_pipe.cli.run_folder import told
 
 if TYPE_CHECKING:
     from raytune_pipe.cli.live import Display
@@ -127,7 +128,7 @@ class Ending:
 
         analysis = analyze_and_keep(results) if self.analyze else None
         result = {
-            "path": str(outcome.path),
+            "path": told(outcome.path),
             "state": outcome.state,
             "exit_code": outcome.exit_code,
             "trials": results.trials["status"].value_counts().to_dict(),
@@ -138,7 +139,7 @@ class Ending:
         if self.as_json:
             show_json(result)
             return
-        show(results_table(results), f"results: {outcome.path}")
+        show(results_table(results), f"results: {told(outcome.path)}")
         if analysis:
             show("", report(analysis, results))
 

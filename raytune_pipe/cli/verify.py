@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_pipe.cli.options import json_option, run_argument
+from raytune_pipe.cli.options import json_option
 from raytune_pipe.cli.output import show, show_json, show_next
+from raytune_pipe.cli.run_folder import RunLocation
 
 if TYPE_CHECKING:
     from raytune_pipe.results.verifying import Verification
 
 
 @click.command()
-@run_argument
+@click.argument("run", metavar="DIR", type=RunLocation())
 @click.option(
     "--repair",
     is_flag=True,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 )
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, run: Path, repair: bool, as_json: bool) -> None:
+def verify(ctx: click.Context, run: Path | str, repair: bool, as_json: bool) -> None:
     """Check every file of a run against its hash and the journal.
 
     Writes nothing, unless it is to repair.

@@ -150,6 +150,28 @@ def catch_up(folder: Path, store: ObjectStore, manifest: Manifest) -> None:
         os.fsync(file.fileno())
 
 
+def has_run(uri: str) -> bool:
+    """Whether the bucket has a run of this URI."""
+    return read_manifest(ObjectStore(uri)) is not None
+
+
+def damaged_parts(uri: str) -> tuple[int, dict[str, str]]:
+    """How many objects a run in a bucket has beside checkpoints; what is wrong with which.
+
+    Raises:
+        ResultsError: there is no such run, or its manifest is damaged.
+    """
+    store, problems = ObjectStore(uri), dict[str, str]()
+    manifest = _required_manifest(store)
+    parts: list[Segment | Stored] = [*manifest.segments, *manifest.files.values()]
+    for part in parts:
+        found = store.digest(part.key)
+        if found != part.sha256:
+            has = "there is none" if found is None else f"it has {found}"
+            problems[part.key] = f"must have the SHA-256 {part.sha256}, but {has}"
+    return len(parts), problems
+
+
 def is_bucket_behind(folder: Path) -> bool:
     """Whether a run is in a bucket that does not have all of the folder's journal."""
     uri = uri_of(folder)

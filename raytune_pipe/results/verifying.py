@@ -5,20 +5,24 @@ The journal is the truth: what is derived from it can be rebuilt, and only what 
 """
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from raytune_pipe.base import ResultsError
+from raytune_pipe.results.bucket_runs import copied_run, damaged_parts
 from raytune_pipe.results.checksums import CHECKSUMS
 from raytune_pipe.results.failures import ERRORS
 from raytune_pipe.results.fetched import read_fetched
 from raytune_pipe.results.files import digest_of, leftovers
 from raytune_pipe.results.journal import JOURNAL, journal_of
 from raytune_pipe.results.journal_contents import JournalContents
+from raytune_pipe.results.locations import is_uri, uri_of
 from raytune_pipe.results.lock import is_held, take_lock
+from raytune_pipe.results.object_store import ObjectStore
 from raytune_pipe.results.published import (
     PUBLISHED,
     Published,
@@ -48,7 +52,7 @@ class Problem:
 class Verification:
     """What was looked at in a run directory, and what is wrong with it."""
 
-    path: Path
+    path: Path | str
     events: int
     """Events of the journal that fit their checksums."""
     files: int
@@ -67,7 +71,7 @@ class Verification:
 
 
 def verify_run(path: str | Path) -> Verification:
-    """Check every file of a run, one that goes on too; writes nothing.
+    """Check every file of a run, or every object of one in a bucket; writes nothing.
 
     The journal against its lengths and running checksum; the files and checkpoints that it names,
     and the tables and the status, against their SHA-256; the tables against those that follow from
@@ -75,8 +79,10 @@ def verify_run(path: str | Path) -> Verification:
     and none in a copy that was fetched without them.
 
     Raises:
-        ResultsError: the folder is not a run's.
+        ResultsError: the folder is not a run's, or the bucket is out of reach.
     """
+    if is_uri(str(path)):
+        return _verify_bucket(str(path))
     folder = Path(path)
     journal_of(folder)
     lasting: Collection[Problem] | None = None
@@ -95,6 +101,16 @@ def verify_run(path: str | Path) -> Verification:
     return found
 
 
+def _verify_bucket(uri: str) -> Verification:
+    """Every object of a run in a bucket against its hash, and then the run that they make."""
+    count, damaged = damaged_parts(uri)
+    if damaged:
+        problems = tuple(Problem(key, what, repairable=False) for key, what in damaged.items())
+        return Verification(uri, 0, count, problems)
+    with copied_run(uri) as folder:
+        return replace(verify_run(folder), path=uri)
+
+
 def repair_run(path: str | Path) -> Verification:
     """Mend what can be mended with nothing lost, and check the run again.
 
@@ -105,6 +121,11 @@ def repair_run(path: str | Path) -> Verification:
         NameTakenError: a process holds the run.
         ResultsError: the folder is not a run's, or cannot be written.
     """
+    if is_uri(str(path)):
+        raise ResultsError(
+            f"{path}: must be the folder of a run to be repaired, but is in a bucket, which the"
+            f" driver's copies mend: raytune-pipe resume {path}"
+        )
     folder = Path(path)
     journal_of(folder)
     take_lock(folder).release()
@@ -135,8 +156,8 @@ def _look(folder: Path, running: bool) -> Verification:
     copy = read_fetched(folder)
     has_checkpoints = _is_journal_sound(problems) and (copy is None or copy.has_checkpoints)
     needed = contents.needed_checkpoints() if has_checkpoints else set()
-    problems += _hash_problems(folder, contents.files, contents.files)
-    problems += _hash_problems(folder, contents.checkpoints, needed)
+    problems += _hash_problems(contents.files, contents.files, digest_in(folder))
+    problems += _hash_problems(contents.checkpoints, needed, digest_in(folder, uri_of(folder)))
     problems += [] if running else _leftover_problems(folder)
     named = {*contents.files, *contents.checkpoints, *contents.errors}
     names = {*named, *PUBLISHED, CHECKSUMS, JOURNAL}
@@ -220,13 +241,20 @@ def _status_problems(
     ]
 
 
+def digest_in(folder: Path, uri: str | None = None) -> Callable[[str], str | None]:
+    """What gives the SHA-256 of a file of a run by its path, or of an object in its bucket."""
+    if uri:
+        return ObjectStore(uri).digest
+    return lambda name: digest_of(folder / name) if (folder / name).is_file() else None
+
+
 def _hash_problems(
-    folder: Path, digests: dict[str, str], needed: Collection[str]
+    digests: dict[str, str], needed: Collection[str], digest_of_file: Callable[[str], str | None]
 ) -> Iterable[Problem]:
     """The files that are not as the journal says, and those that are gone but needed."""
     for name, digest in digests.items():
         try:
-            found = digest_of(folder / name) if (folder / name).is_file() else None
+            found = digest_of_file(name)
         except OSError as error:
             yield Problem(name, f"must be readable, but got: {error.strerror}", repairable=False)
             continue
