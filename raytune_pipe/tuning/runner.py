@@ -14,6 +14,7 @@ from typing import Literal
 from raytune_pipe.base import ClusterError, ClusterLostError, ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.bucket_runs import fetch_run, is_bucket_behind
+from raytune_pipe.results.checkpoint_files import sweep_scratch
 from raytune_pipe.results.control import take_stop_request
 from raytune_pipe.results.described import require_launched
 from raytune_pipe.results.events import Event, ExperimentEvent, FinishEvent
@@ -245,5 +246,6 @@ def _close(recorder: Recorder, finish: FinishEvent) -> None:
     recorder.write(finish)
     recorder.publish()
     recorder.run.clear_away_strays()
+    sweep_scratch()  # of workers on this node that were killed
     recorder.run.write_status(finish["state"], exit_code=finish["exit_code"], error=finish["error"])
     recorder.run.finish_copying()
