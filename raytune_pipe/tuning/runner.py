@@ -166,8 +166,8 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals, insecur
             passed = recorder.experiment.env_passthrough
             with connected(address, passed, insecure=insecure) as cluster:
                 signals.install()  # Ray has just put in its own
-                for view in require_shared(recorder.run.location):
-                    recorder.write_anomaly(f"node {view.address} has not said if it sees the run")
+                for silent in require_shared(recorder.run.location):
+                    recorder.write_anomaly(f"a node may not share the storage: {silent}")
                 with HeadWatch(cluster.head, partial(_abandon, recorder, cluster.head)) as head:
                     run_trials(recorder, cluster, signals, head)
     except Interrupted as interrupted:

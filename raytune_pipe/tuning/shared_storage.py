@@ -18,14 +18,57 @@ SEEN_WITHIN_S = 5.0
 """Seconds that a file system between machines has to show a new file to another machine."""
 LIMIT_S = 60.0
 """Seconds that a node has to answer; a refused bucket takes pyarrow some of them."""
+LAUNCH_LIMIT_S = 10.0
+"""Likewise where a run waits for it; what answers later may share the storage or not."""
 
 
-def check_shared(storage: str, nodes: Sequence[str]) -> dict[str, str]:
+class StorageNotSharedError(ResultsError):
+    """Some node of the cluster does not share the storage with the driver."""
+
+
+def require_shared(location: str, limit_s: float = LAUNCH_LIMIT_S) -> list[str]:
+    """Why nodes have not said in time whether they share a run's folder or URI; a line each.
+
+    With one node there is nothing to ask. Ray must be connected.
+
+    Raises:
+        StorageNotSharedError: a node does not share it; names each that does not.
+        ResultsError: the driver itself cannot write there.
+    """
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    others = {
+        node["NodeID"]: node["NodeManagerAddress"]
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] != here
+    }
+    if not others:
+        return []
+    told = check_shared(location, list(others), limit_s)
+    late = [node for node, why in told.items() if why.startswith(TimeoutError.__name__)]
+    blind = [f"{others[node]} ({why})" for node, why in told.items() if node not in late]
+    if not blind:
+        return [f"{others[node]}: {told[node]}" for node in late]
+    cure = (
+        "give the workers the credentials (env_passthrough, or a role of the nodes) and the way"
+        if is_uri(location)
+        else "name a folder on a file system that all nodes mount, or s3:// or gs://, in `storage`"
+    )
+    raise StorageNotSharedError(
+        f"{location}: every node of the cluster must share the storage of a run, since workers"
+        f" write checkpoints there and others start from them, but {len(blind)} of {len(others)}"
+        f" other nodes do not: {'; '.join(blind)}; {cure}"
+    )
+
+
+def check_shared(storage: str, nodes: Sequence[str], limit_s: float = LIMIT_S) -> dict[str, str]:
     """Why each node, by its id, does not share the storage with the driver; empty where all do.
 
     Args:
         storage: a folder, relative to the current one, or a URI.
         nodes: the ids of the nodes, as Ray gives them.
+        limit_s: how long all of them together have to answer.
 
     Raises:
         ResultsError: the driver itself cannot write there.
@@ -35,7 +78,7 @@ def check_shared(storage: str, nodes: Sequence[str]) -> dict[str, str]:
     probe = f".raytune-pipe-check-{secrets.token_hex(8)}"
     try:
         _write(location, probe, probe)
-        told = on_each(nodes, _exchange, location, probe, limit_s=LIMIT_S)
+        told = on_each(nodes, _exchange, location, probe, limit_s=limit_s)
         return {node: why for node in nodes if (why := _why_not(location, told[node]))}
     finally:
         for name in (probe, *(f"{probe}-{node}" for node in nodes)):
