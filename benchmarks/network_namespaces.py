@@ -28,6 +28,8 @@ BRIDGE = "raytunebr"
 NODES = ("raytune0", "raytune1", "raytune2", "raytune3")
 """The namespaces of the head and of the workers."""
 PORT = 6379
+RAY = "ray"
+"""Where every node sees its own files of Ray's."""
 STARTED = "Ray runtime started."
 """What `ray start` says once a node has joined."""
 HEALTH_CHECKS = {
@@ -44,7 +46,6 @@ ENDS_WITHIN_S = 20.0
 class NamespaceCluster:
     """A head and workers that see each other through a bridge only."""
 
-    launcher: tuple[str, ...] = ("ip", "netns", "exec", NODES[0])
     address = f"10.77.0.1:{PORT}"
 
     def __init__(self, scratch: Path) -> None:
@@ -52,7 +53,16 @@ class NamespaceCluster:
         self._scratch = scratch
         own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         os.environ.update(own | HEALTH_CHECKS | {"RAY_USAGE_STATS_ENABLED": "0"})
+        self.launcher = self._inside(NODES[0])
         self._raylets: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _inside(self, node: str) -> tuple[str, ...]:
+        """What a command in a namespace begins with. Ray's files there are of that node alone."""
+        own, shown = self._scratch / node, self._scratch / RAY
+        own.mkdir(exist_ok=True)
+        shown.mkdir(exist_ok=True)
+        mount = 'mount --bind "$0" "$1" && shift && exec "$@"'
+        return ("ip", "netns", "exec", node, "sh", "-c", mount, str(own), str(shown))
 
     def start(self) -> None:
         """Make the namespaces and the links, and start Ray in each."""
@@ -76,11 +86,11 @@ class NamespaceCluster:
 
     def _start_ray(self, node: str) -> None:
         number = NODES.index(node)
-        command = ["ip", "netns", "exec", node, str(Path(sys.executable).with_name("ray"))]
+        command = [*self._inside(node), str(Path(sys.executable).with_name("ray"))]
         command += ["start", "--block", f"--node-ip-address=10.77.0.{number + 1}"]
         if number == 0:
-            command += ["--head", f"--port={PORT}", "--num-cpus=0", f"--temp-dir={self._scratch}"]
-            command += ["--include-dashboard=false"]
+            command += ["--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false"]
+            command += [f"--temp-dir={self._scratch / RAY}"]
         else:
             command += [f"--address={self.address}", "--num-cpus=4", "--num-gpus=1"]
         with self._log(node).open("w") as log:
