@@ -1,15 +1,27 @@
 """Nodes that are taken away from under a run; `benchmarks/node_faults.py` does this at length."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
+import time
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from raytune_pipe.base import NameTakenError
 from raytune_pipe.results.events import Event
+from raytune_pipe.results.holder import Holder
 from raytune_pipe.results.journal import JOURNAL, read_events
+from raytune_pipe.results.lock_files import LOCK
+from raytune_pipe.results.run_directory import STATUS, RunDirectory
 from raytune_pipe.tuning.leaving_nodes import OwnNode
 
+from benchmarks import simulated_run
 from benchmarks.fault_checks import check, events_of
 from benchmarks.node_checks import check_nodes
 
@@ -77,6 +89,36 @@ def test_the_trials_of_a_node_that_leaves_or_dies_go_on_elsewhere(tmp_path: Path
 
 def retries(events: list[Event]) -> list[str]:
     return [event["kind"] for event in events if event["event"] == "retry"]
+
+
+def test_a_run_whose_drivers_node_has_died_is_gone_on_with_on_another(tmp_path: Path) -> None:
+    experiment = simulated_run.experiment_of(
+        {"kind": "pbt", "interval_epochs": 2}, trials=4, epochs=6
+    )
+    with patch.object(RunDirectory, "collect_garbage"):  # so that the run can be cut
+        simulated_run.launch(experiment, tmp_path, lambda _event: None)
+    whole = list(read_events(tmp_path / "run" / JOURNAL))
+    run = tmp_path / "cut"
+    shutil.copytree(tmp_path / "run", run, ignore=shutil.ignore_patterns(f"{LOCK}*", STATUS))
+    lines = (run / JOURNAL).read_bytes().splitlines(keepends=True)
+    (run / JOURNAL).write_bytes(b"".join(lines[: len(lines) // 2]))
+    driver = asdict(Holder.here(1, has_flock=False)) | {"host": "dead", "boot_id": "its own"}
+    (run / LOCK).write_text(json.dumps(driver))
+
+    with pytest.raises(NameTakenError, match="--steal-lock"):  # it may be alive still
+        simulated_run.resume(run, lambda _event: None)
+    os.utime(run / LOCK, (time.time() - 61,) * 2)  # its last heartbeat
+    simulated_run.resume(run, lambda _event: None)
+
+    events = list(read_events(run / JOURNAL))
+    (resumed,) = [event for event in events if event["event"] == "resume"]
+    assert resumed["took_over"].endswith("its last heartbeat was 61 s ago")
+    assert [event for event in events if event["event"] == "anomaly"] == []
+    assert {ended(events)[name] for name in ended(whole)} == {1}
+
+
+def ended(events: list[Event]) -> Counter[str]:
+    return Counter(event["trial_id"] for event in events if event["event"] == "end")
 
 
 def test_a_worker_asks_at_times_whether_its_node_leaves_and_trains_on_without_an_answer() -> None:
