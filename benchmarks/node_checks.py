@@ -1,6 +1,7 @@
 """What the loss of nodes did to a run: trials run again, reports made again, GPUs held at once."""
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class NodeFindings:
     """Reports that were made a second time, from a checkpoint before them."""
     finished_again: int = 0
     """Trials that had ended, and were run again."""
+    in_vain: int = 0
+    """Epochs that cut-off workers ended after their trials had gone on elsewhere."""
     nodes: int = 0
     """Nodes on which trials have run."""
     most_on_a_gpu: float = 0.0
@@ -46,6 +49,7 @@ def check_nodes(run: Path) -> NodeFindings:
     bad = [e for e in events if e["event"] == "end" and e["status"] in ("failed", "timed_out")]
     found.wrong += [f"trial {event['trial_id']}: {event['reason']}" for event in bad]
     notes = notes_of(run.parent)
+    found.in_vain = _in_vain(events, notes)
     found.nodes = len({note["node"] for note in notes})
     for share, count in _held(notes).values():
         found.most_on_a_gpu = max(found.most_on_a_gpu, share)
@@ -69,6 +73,16 @@ def _run_after_their_end(events: list[Event]) -> Iterable[str]:
             ended.add(event["trial_id"])
         elif event["event"] in ("start", "report", "retry") and event["trial_id"] in ended:
             yield event["trial_id"]
+
+
+def _in_vain(events: list[Event], notes: list[dict[str, Any]]) -> int:
+    began = {
+        (event["trial_id"], event["attempt"]): event["time"]
+        for event in events
+        if event["event"] == "start"
+    }
+    later = ((note, began.get((note["trial_id"], note["attempt"] + 1))) for note in notes)
+    return sum(note["what"] == "ends" and note["time"] > (at or math.inf) for note, at in later)
 
 
 def _held(notes: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[float, int]]:

@@ -36,7 +36,7 @@ NOTICE_S = 20.0
 """Seconds from the notice that a node will be taken away to its end; clouds give 30 to 120."""
 COLUMNS = (
     *("run", "faults", "s", "attempts moved", "reports acknowledged", "lost", "doubled"),
-    *("finished run again", "epochs made again", "reports equal to an undisturbed run's"),
+    *("finished run again", "epochs made again", "epochs in vain", "equal to an undisturbed run's"),
     *("most shares of a GPU held at once", "by trials", "wrong"),
 )
 
@@ -193,15 +193,10 @@ class Campaign:
         compared, other = differences(run.run, expected, all_of_them=is_population)
         wrong = [*run.wrong, *found.wrong, *nodes.wrong, *other]
         self._note(title, wrong)
-        row: list[str | int] = [
-            title,
-            len(run.at_faults),
-            round(took_s),
-            nodes.moved,
-            found.acknowledged,
-        ]
-        row += [found.lost, found.duplicated, nodes.finished_again, nodes.epochs_again, compared]
-        row += [f"{nodes.most_on_a_gpu:g}", nodes.most_trials_on_a_gpu, len(wrong)]
+        row: list[str | int] = [title, len(run.at_faults), round(took_s), nodes.moved]
+        row += [found.acknowledged, found.lost, found.duplicated, nodes.finished_again]
+        row += [nodes.epochs_again, nodes.in_vain, compared, f"{nodes.most_on_a_gpu:g}"]
+        row += [nodes.most_trials_on_a_gpu, len(wrong)]
         self.rows.append(row)
         print("    " + ", ".join(f"{c}: {v}" for c, v in zip(COLUMNS, self.rows[-1], strict=True)))
         if found.lost or found.duplicated or nodes.finished_again:
@@ -230,7 +225,9 @@ def _file(name: str) -> str:
 @click.argument("names", nargs=-1, type=click.Choice(list(EXPERIMENTS)))
 @click.option("--kills", default=5, show_default=True, help="In a run of each experiment.")
 @click.option("--drains", default=2, show_default=True, help="In a second run of each.")
-@click.option("--silence", default=[5.0, 45.0, 120.0], show_default=True, multiple=True)
+@click.option(
+    "--silence", default=[5.0, 45.0, 120.0], show_default=True, multiple=True, help="0: none."
+)
 @click.option("--every", default=8.0, show_default=True, help="Seconds from fault to fault.")
 @click.option("--undisturbed", type=click.Path(path_type=Path), help="Keeps undisturbed runs.")
 @click.option("--seed", default=0, show_default=True)
@@ -253,7 +250,7 @@ def main(
             campaign.disturb(name, "kill", kills, every)
         if drains:
             campaign.disturb(name, "drain", drains, every, NOTICE_S)
-        for seconds in silence:
+        for seconds in filter(None, silence):
             campaign.disturb(name, "silence", 1, every, seconds)
     campaign.show()
 
