@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raytune_pipe.cli.addresses import Address, chosen
 from raytune_pipe.cli.options import (
     given,
     import_words,
@@ -14,10 +15,11 @@ from raytune_pipe.cli.options import (
     open_experiment,
     search_here,
 )
-from raytune_pipe.cli.output import show, show_json, show_next
+from raytune_pipe.cli.output import echo, show, show_json, show_next
 from raytune_pipe.cli.running import address_option, insecure_option
 
 if TYPE_CHECKING:
+    from raytune_pipe.experiment import Experiment
     from raytune_pipe.tuning.check import Check
 
 FEW_NODES = 3
@@ -45,11 +47,9 @@ def doctor(
     anything fails.
     """
     from raytune_pipe.base import ClusterError
-    from raytune_pipe.tuning.doctor import run_checks
 
     experiment = open_experiment(file, (), allow_imports) if file else None
-    search_here(allow_imports)
-    checks = run_checks(address, experiment, insecure=insecure)
+    checks = _run(chosen(address), file, experiment, allow_imports, insecure)
     failed = any(check.verdict == "fail" for check in checks)
     if as_json:
         show_json({"ok": not failed, "checks": [check.to_mapping() for check in checks]})
@@ -61,6 +61,30 @@ def doctor(
     show_next("raytune-pipe", after, *words, as_json=as_json)
     if failed:
         ctx.exit(ClusterError.exit_code)
+
+
+def _run(
+    where: Address,
+    file: Path | None,
+    experiment: "Experiment | None",
+    allow_imports: tuple[str, ...],
+    insecure: bool,
+) -> "list[Check]":
+    """What is found from here, or by a job on the head of a cluster that takes jobs."""
+    where.tell()
+    if not where.is_job:
+        from raytune_pipe.tuning.doctor import run_checks
+
+        search_here(allow_imports)
+        return run_checks(where.value, experiment, insecure=insecure)
+    from raytune_pipe.tuning.job_doctor import run_checks_as_job
+    from raytune_pipe.tuning.job_upload import collect
+
+    upload = collect(Path.cwd(), file) if file else None
+    if upload:
+        echo(f"to be sent: {upload.summary()}", err=True)
+    words = [*import_words(allow_imports), *["--insecure"] * insecure]
+    return run_checks_as_job(str(where.value), experiment, upload, words, insecure=insecure)
 
 
 def _show(checks: "list[Check]") -> None:

@@ -1,8 +1,8 @@
 """One thing that `doctor` looked at, and what came of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -22,6 +22,11 @@ class Check:
     def to_mapping(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> Self:
+        """What `to_mapping` gave; raises KeyError or TypeError for anything else."""
+        return cls(**{**plain, "nodes": tuple(plain["nodes"])})
 
 
 def merged(checks: Iterable[Check]) -> list[Check]:

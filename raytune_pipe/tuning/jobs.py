@@ -147,14 +147,24 @@ class Jobs:
         with self._errors(job):
             self._client.stop_job(job)
 
-    def run(self, entrypoint: str, within_s: float = 60.0) -> Answer:
+    def run(
+        self,
+        entrypoint: str,
+        within_s: float = 60.0,
+        *,
+        working_dir: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Run a short command on the head, as a job of its own that is deleted afterwards.
+
+        ``working_dir`` and ``variables`` are as in `submit`.
 
         Raises:
             ClusterError: it has not ended within the time.
         """
         job = f"raytune-pipe-helper-{secrets.token_hex(4)}"
-        self.submit(job, f"echo {_OUTPUT}; {entrypoint}")
+        command = f"echo {_OUTPUT}; {entrypoint}"
+        self.submit(job, command, working_dir=working_dir, variables=variables)
         try:
             info = self.wait(job, within_s)
             if not info.has_ended:

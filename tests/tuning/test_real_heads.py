@@ -1,5 +1,6 @@
 """What a real head says to callers with the right token, a wrong one, and none."""
 
+import json
 import os
 import socket
 import subprocess
@@ -132,6 +133,21 @@ def test_only_the_right_token_is_let_in(
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(head.token))
     assert require_authenticated(address) == found
     assert not [text for text in told if "\n" in text or SECRET in text or "another" in text]
+
+
+def test_doctor_runs_as_a_job_on_the_head(head: Head) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "raytune_pipe", "doctor", "--json", "--address", head.dashboard],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**clean, "RAY_AUTH_TOKEN_PATH": str(head.token)},
+    )
+    told = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert head.address in told["head"]["found"], told
+    assert told["authentication"]["found"] == ("token demanded, listens on the loopback interface")
+    assert SECRET not in done.stdout + done.stderr
 
 
 def test_a_head_of_other_versions_is_told_in_one_line(
