@@ -57,10 +57,9 @@ class Launch:
     storage: str
     """Where its results go."""
 
-    def step(self, address: str | None = None) -> Step:
-        """The launch itself, here or through a head at the address."""
-        to = () if address is None else ("--address", address)
-        words = ("raytune-pipe", "launch", self.file, *self.options, *to)
+    def step(self, address: str) -> Step:
+        """The launch itself, through a head at the address; ``local`` for one on this machine."""
+        words = ("raytune-pipe", "launch", self.file, *self.options, "--address", address)
         return Step(words, "see what it says above", decides=True)
 
 
@@ -83,7 +82,7 @@ def course_of(path: Path, launch: Launch, local_port: int = DASHBOARD_PORT) -> C
         if document.get("apiVersion") == "ray.io/v1" and kind == "RayJob":
             return _ray_job_course(path, document, launch)
     if documents == [{"kind": "local"}]:
-        return Course([launch.step()])
+        return Course([launch.step("local")])
     if len(documents) == 1 and {"cluster_name", "provider"} <= documents[0].keys():
         return _launcher_course(path, launch, local_port)
     raise ConfigError(

@@ -44,7 +44,7 @@ if "port-forward" in words:
 """
 LAUNCH = """
 import signal, socket, time
-if "--address" in words:
+if words[-1].startswith("http:"):
     port = int(words[words.index("--address") + 1].rsplit(":", 1)[1])
     socket.create_connection(("127.0.0.1", port)).close()
     note(event="reached")
@@ -195,7 +195,7 @@ def test_local_is_a_plain_launch(stubs: Stubs, file: Path) -> None:
     local = ROOT / "clusters" / "local.yaml"
     done = launch(stubs, file, "--cluster", local, LAUNCH_EXIT="4")
     assert done.exit_code == 4, done.stderr
-    assert commands(stubs) == [f"raytune-pipe launch {file}"]
+    assert commands(stubs) == [f"raytune-pipe launch {file} --address local"]
 
 
 @pytest.mark.parametrize("command", ["up", "exec", "dashboard"])

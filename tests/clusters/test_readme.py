@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "clusters" / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S)
 LINES = [shlex.split(line, comments=True) for line in "".join(BLOCKS).splitlines()]
-LAUNCHES = [words[1:] for words in LINES if words[0] == "raytune-pipe"]
+OURS = [words[1:] for words in LINES if words[0] == "raytune-pipe"]
+LAUNCHES = [words for words in OURS if words[0] == "launch"]
 REMOTE = [shlex.split(words[-1]) for words in LINES if words[:2] == ["ray", "exec"]]
 
 
@@ -32,11 +33,14 @@ def test_every_launch_is_one(
     assert done.stdout
 
 
-def test_commands_for_the_head_exist() -> None:
-    assert REMOTE == [["raytune-pipe", "doctor", "--address", "auto"]]
+def test_commands_beside_a_launch_exist() -> None:
     assert isinstance(main, click.Group)
-    known = {option for each in main.commands["doctor"].params for option in each.opts}
-    assert "--address" in known
+    others = [words for words in OURS if words[0] != "launch"]
+    assert {words[0] for words in others} == {"watch", "fetch"}
+    assert [words[:2] for words in REMOTE] == [["raytune-pipe", "doctor"]]
+    for name, *words in [*others, *(words[1:] for words in REMOTE)]:
+        command = main.commands[name]
+        assert command.make_context(name, list(words)).params["address"]  # raises on what is not
 
 
 def test_commands_of_ray_exist() -> None:

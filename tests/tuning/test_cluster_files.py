@@ -23,7 +23,7 @@ def lines(folder: Path, text: str) -> list[str]:
         (LAUNCHER, "ray up --yes --no-restart FILE", " --address http://127.0.0.1:9999"),
         (RAY_CLUSTER, "kubectl apply --filename FILE", " --address http://127.0.0.1:9999"),
         ("#!/bin/sh\n#SBATCH --nodes=2\n", "sbatch FILE", ""),
-        ("kind: local\n", "raytune-pipe launch", ""),
+        ("kind: local\n", "raytune-pipe launch", " --address local"),
     ],
 )
 def test_the_content_of_a_file_says_what_is_run(
