@@ -70,6 +70,7 @@ def run(words: list[str], folder: Path, env: Mapping[str, str] | None = None) ->
 def workplace(tmp_path: Path) -> Path:
     """A folder as a user's, with shorter copies of the experiments."""
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    shutil.copytree(ROOT / "clusters", tmp_path / "clusters")
     for name, replacements in SHORTER.items():
         file = tmp_path / "experiments" / f"{name}.yaml"
         text = file.read_text()
