@@ -44,7 +44,7 @@ class Watching:
 def job_words(options: Mapping[str, Any], imports: Sequence[str]) -> list[str]:
     """The options of `launch` or `resume` as they are typed again where the job runs."""
     words = [*given("--name", options.get("name")), *import_words(imports)]
-    flags = ("new", "resume", "steal_lock", "insecure", "analyze")
+    flags = ("new", "resume", "steal_lock", "insecure", "wait", "analyze")
     return words + [f"--{each.replace('_', '-')}" for each in flags if options.get(each)]
 
 

@@ -29,6 +29,7 @@ from raytune_pipe.cli.running import (
     follow,
     insecure_option,
     steal_lock_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @steal_lock_option
 @address_option
 @insecure_option
+@wait_option
 @cluster_options
 @detach_option
 @analyze_option
@@ -59,6 +61,7 @@ def launch(
     steal_lock: bool,
     address: str | None,
     insecure: bool,
+    wait: bool,
     cluster: Path | None,
     dry_run: bool,
     detach: bool,
@@ -84,17 +87,17 @@ def launch(
             launch_job(experiment, ctx.params["file"], ctx.params["overrides"], words, watching)
         )
     where.tell()
-    reached = [*given("--address", address), *["--insecure"] * insecure]
+    reached = [*given("--address", address), *["--insecure"] * insecure, *["--wait"] * wait]
     options = [*reached, *import_words(imports)]
     ending = Ending(analyze=analyze, as_json=as_json, alone=again, options=options)
     run = run_of(experiment) if resume else Path(experiment.name)
     if resume and run.is_dir():
         extended = extension_of(experiment, run)
-        go = partial(go_on, steal_lock=steal_lock, insecure=insecure, extended=extended)
+        go = partial(go_on, steal_lock=steal_lock, insecure=insecure, wait=wait, extended=extended)
         ctx.exit(go(run, where.value, imports, ending))
     words = [*again, *given("--name", name), *reached]
     words += ["--new"] if new else []
-    how = {"address": where.value, "insecure": insecure, "new": new}
+    how = {"address": where.value, "insecure": insecure, "wait": wait, "new": new}
     ctx.exit(_launch(experiment, how, words, ending))
 
 

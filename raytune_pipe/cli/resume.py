@@ -27,6 +27,7 @@ from raytune_pipe.cli.running import (
     follow,
     insecure_option,
     steal_lock_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ EXTENSIONS = {"trials", "trial.epochs"}
 @steal_lock_option
 @address_option
 @insecure_option
+@wait_option
 @detach_option
 @analyze_option
 @imports_option
@@ -55,6 +57,7 @@ def resume(
     steal_lock: bool,
     address: str | None,
     insecure: bool,
+    wait: bool,
     detach: bool,
     analyze: bool,
     allow_imports: tuple[str, ...],
@@ -75,9 +78,14 @@ def resume(
         analyze=analyze,
         as_json=as_json,
         alone=[str(run / "experiment.yaml"), *words],
-        options=[*given("--address", address), *["--insecure"] * insecure, *words],
+        options=[
+            *given("--address", address),
+            *["--insecure"] * insecure,
+            *["--wait"] * wait,
+            *words,
+        ],
     )
-    go = partial(go_on, steal_lock=steal_lock, insecure=insecure)
+    go = partial(go_on, steal_lock=steal_lock, insecure=insecure, wait=wait)
     ctx.exit(go(run, where.value, allow_imports, ending))
 
 
@@ -89,6 +97,7 @@ def go_on(
     *,
     steal_lock: bool,
     insecure: bool = False,
+    wait: bool = False,
     extended: "Experiment | None" = None,
 ) -> int:
     """Go on with a run to its end, or to a signal; the exit code.
@@ -118,6 +127,7 @@ def go_on(
             recorded=shown.recall,
             steal_lock=steal_lock,
             insecure=insecure,
+            wait=wait,
         ),
         lambda _first: run.absolute(),
     )

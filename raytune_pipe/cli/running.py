@@ -30,6 +30,11 @@ insecure_option = click.option(
     help="Use a cluster on another host although its head demands no token: whoever reaches it can"
     " run code there.",
 )
+wait_option = click.option(
+    "--wait",
+    is_flag=True,
+    help="Have trials wait for nodes, on a cluster that adds them when asked (autoscaling).",
+)
 steal_lock_option = click.option(
     "--steal-lock",
     is_flag=True,

@@ -52,6 +52,7 @@ def launch(
     address: str | None = None,
     new: bool = False,
     insecure: bool = False,
+    wait: bool = False,
     listener: Listener = lambda _event: None,
 ) -> Outcome:
     """Run an experiment to its end, or to a signal.
@@ -60,6 +61,7 @@ def launch(
         address: None for an embedded local Ray, ``auto`` or ``HOST:PORT`` for a running cluster.
         new: take the first free name if the experiment's is taken.
         insecure: use a cluster on another host too whose head demands no token.
+        wait: have trials wait for nodes, on a cluster that adds them when asked.
         listener: hears every event of the journal, after it is on disk.
 
     Raises:
@@ -80,7 +82,7 @@ def launch(
         recorder = prepare(experiment, plan, run, listener)
         try:
             run.begin_copying(experiment.journal_sync_seconds)
-            return _run(recorder, address, signals, insecure)
+            return _run(recorder, address, signals, insecure=insecure, wait=wait)
         except (ClusterError, StorageNotSharedError):
             if not recorder.has_begun:
                 run.discard()  # so that the name is free again
@@ -96,6 +98,7 @@ def resume(
     recorded: Listener = lambda _event: None,
     steal_lock: bool = False,
     insecure: bool = False,
+    wait: bool = False,
 ) -> Outcome:
     """Go on with a run that was interrupted or killed, from what its journal holds.
 
@@ -110,6 +113,7 @@ def resume(
         recorded: hears those that the journal had, before; none where the run is over.
         steal_lock: also where a process on another host holds the run which cannot be asked.
         insecure: as in `launch`.
+        wait: as in `launch`.
 
     Raises:
         ConfigError: the trials so far would be others in a larger experiment, a variable of
@@ -136,7 +140,7 @@ def resume(
         if experiment:
             extend(recorder, experiment)
         run.begin_copying(recorder.experiment.journal_sync_seconds)
-        return _run(recorder, address, signals, insecure)
+        return _run(recorder, address, signals, insecure=insecure, wait=wait)
 
 
 def _bring_bucket_up(path: Path, begun: ExperimentEvent | None) -> None:
@@ -159,7 +163,9 @@ def _finished(path: Path) -> Outcome | None:
     return Outcome(path.absolute(), "finished", last["exit_code"])
 
 
-def _run(recorder: Recorder, address: str | None, signals: NotedSignals, insecure: bool) -> Outcome:
+def _run(
+    recorder: Recorder, address: str | None, signals: NotedSignals, *, insecure: bool, wait: bool
+) -> Outcome:
     """Run what has not ended yet, and leave the run published, however it ends."""
     try:
         if not recorder.is_finished:
@@ -169,7 +175,7 @@ def _run(recorder: Recorder, address: str | None, signals: NotedSignals, insecur
                 for silent in require_shared(recorder.run.location):
                     recorder.write_anomaly(f"a node may not share the storage: {silent}")
                 with HeadWatch(cluster.head, partial(_abandon, recorder, cluster.head)) as head:
-                    run_trials(recorder, cluster, signals, head)
+                    run_trials(recorder, cluster, signals, head, wait=wait)
     except Interrupted as interrupted:
         finish = _finish("interrupted", interrupted.exit_code, str(interrupted))
     except ClusterLostError as error:
