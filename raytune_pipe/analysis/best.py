@@ -12,7 +12,7 @@ from raytune_pipe.base import ConfigError, ResultsError, TooFewTrialsError, Valu
 from raytune_pipe.components.schedulers import Fifo
 from raytune_pipe.components.searchers import Random
 from raytune_pipe.experiment import Experiment
-from raytune_pipe.results.bucket_runs import provide_checkpoint
+from raytune_pipe.results.bucket_runs import location_of, provide_checkpoint
 from raytune_pipe.results.columns import REPORTS_TAIL, STANDARD_METRICS
 from raytune_pipe.results.reading import Results
 
@@ -70,7 +70,8 @@ class BestTrial:
         """Plain values for JSON."""
         return {
             **vars(self),
-            "weights": self.weights and {**self.weights._asdict(), "path": str(self.weights.path)},
+            "weights": self.weights
+            and {**self.weights._asdict(), "path": location_of(self.weights.path)},
             "ancestry": [stretch._asdict() for stretch in self.ancestry],
         }
 

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from raytune_pipe.analysis.best import BestTrial
 from raytune_pipe.report.plan_table import number
+from raytune_pipe.results.bucket_runs import location_of
 
 
 def best_table(best: BestTrial, test_metrics: Mapping[str, float] | None = None) -> Table:
@@ -21,7 +22,7 @@ def best_table(best: BestTrial, test_metrics: Mapping[str, float] | None = None)
         for stretch in best.ancestry:
             table.add_row("trained by", f"{stretch.trial_id} to report {stretch.to_report}")
     if best.weights:
-        table.add_row("weights", f"{best.weights.path} (report {best.weights.report})")
+        table.add_row("weights", f"{location_of(best.weights.path)} (report {best.weights.report})")
     for name, value in (test_metrics or {}).items():
         table.add_row(name, f"{value:.4g}")
     return table

@@ -111,6 +111,13 @@ def refresh_copy(folder: Path) -> None:
         catch_up(folder, store, _required_manifest(store))
 
 
+def location_of(path: Path) -> str:
+    """Where a checkpoint of a run lies for people: its path, or its URI if it is in a bucket."""
+    folder = path.parents[2]
+    uri = uri_of(folder)
+    return f"{uri}/{path.relative_to(folder)}" if uri else str(path)
+
+
 def provide_checkpoint(path: Path) -> None:
     """Have a checkpoint of a run lie where its path says, fetched if the run is in a bucket.
 

@@ -81,6 +81,17 @@ def test_a_missing_bucket_is_one_error_and_leaves_nothing(bucket: str) -> None:
     assert not local_folder(f"{bucket}-not/runs/run").exists()
 
 
+def test_wrong_credentials_are_one_error_and_leave_nothing(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto import settings
+
+    monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)  # the server now checks them
+    with pytest.raises(StoreRefusedError, match="give the credentials used here the right to it"):
+        RunDirectory.claim(bucket, "run")
+    assert not local_folder(f"{bucket}/run").exists()
+
+
 def test_what_was_copied_is_there_on_another_disk(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
