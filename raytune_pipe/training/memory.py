@@ -1,5 +1,6 @@
 """Telling an exhausted memory from other errors, on the host and on every accelerator."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,7 +26,16 @@ def limit_gpu_memory(limit_gib: float | None) -> None:
     """Let PyTorch's allocator take so much of the current GPU and no more; None is all of it.
 
     What goes beyond is an `OutOfMemoryError` here, and not at a neighbor's.
+
+    Raises:
+        TrialError: torch has no GPU that it can use.
     """
+    if not torch.cuda.is_available():
+        raise TrialError(
+            f"resources.gpus: torch must see the GPU that a trial is given, but torch "
+            f"{torch.__version__} sees none on {platform.node()}; install a build with CUDA there, "
+            "or set resources.gpus=0"
+        )
     total_bytes = torch.cuda.mem_get_info()[1]
     share = 1.0 if limit_gib is None else min(1.0, limit_gib * 2**30 / total_bytes)
     torch.cuda.set_per_process_memory_fraction(share)
