@@ -63,7 +63,8 @@ def notes_of(folder: Path) -> list[dict[str, Any]]:
     """What the workers of the run in that folder have noted so far."""
     path = folder / SEEN
     lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
+    # Torn ones have no end: being written just now, or when their worker was killed.
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def _run_after_their_end(events: list[Event]) -> Iterable[str]:

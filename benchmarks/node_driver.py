@@ -48,7 +48,7 @@ class SeenActor(TrialActor):
         }
         # One write to a file opened to append: lines of several processes do not mix.
         file = os.open(Path(assignment.directory).with_name(SEEN), os.O_APPEND | os.O_WRONLY)
-        os.write(file, json.dumps(note).encode() + b"\n")
+        os.write(file, b"\n" + json.dumps(note).encode())
         os.close(file)
 
 

@@ -22,5 +22,7 @@ def test_a_trial_with_a_gpu_that_torch_does_not_see_is_told_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(TrialError, match=r"torch must see the GPU .* sees none on .* resources.gpus=0"):
+    with pytest.raises(
+        TrialError, match=r"torch must see the GPU .* sees none on .* resources.gpus=0"
+    ):
         limit_gpu_memory(None)
