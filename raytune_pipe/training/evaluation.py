@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from raytune_pipe.base import TrialError
 from raytune_pipe.components.task import Split, Task
 from raytune_pipe.results.columns import RESERVED, STANDARD_METRICS
+from raytune_pipe.training.world import ALONE, World
 
 Part = Literal["validation", "test"]
 EVALUATION_BATCH = 512
@@ -29,13 +30,23 @@ def metric_names(task: Task, part: Part) -> tuple[str, ...]:
     return (f"{prefix}_loss", *accuracy, *task.metrics)
 
 
-def evaluate(model: nn.Module, split: Split, task: Task, part: Part) -> dict[str, float]:
+def evaluate(
+    model: nn.Module, split: Split, task: Task, part: Part, world: World = ALONE
+) -> dict[str, float]:
     """Metrics of the model on the split; all NaN when its loss is not finite.
+
+    Several workers predict a share each; rank 0 computes the metrics, for all.
 
     Raises `TrialError` where a metric of the user's is not a number.
     """
+    outputs = world.gathered(predict(model, world.rows(split.inputs)), len(split.inputs))
+    if outputs is None:
+        return world.agreed(dict.fromkeys(metric_names(task, part), math.nan))
+    return world.agreed(_measured(outputs, split, task, part))
+
+
+def _measured(outputs: Tensor, split: Split, task: Task, part: Part) -> dict[str, float]:
     names = metric_names(task, part)
-    outputs = predict(model, split.inputs)
     loss = task.plain_loss(outputs, split.targets).item()
     if not math.isfinite(loss):
         # The user's metrics are not called: many raise on NaN, and a diverged trial has not failed.

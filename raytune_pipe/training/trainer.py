@@ -1,4 +1,4 @@
-"""The training loop: one trial, one device, an epoch at a time."""
+"""The training loop: one trial, one device per worker, an epoch at a time."""
 
 import math
 import time
@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from raytune_pipe.base import ConfigError, Value
+from raytune_pipe.base import Value
 from raytune_pipe.components.schedules import Factors, Progress
 from raytune_pipe.components.task import Data
+from raytune_pipe.networks.synchronized_batch_norm import SynchronizedBatchNorm
 from raytune_pipe.training.checkpoints import (
     Checkpoint,
     check_fits,
@@ -27,9 +28,10 @@ from raytune_pipe.training.evaluation import (
 )
 from raytune_pipe.training.probes import UpdateProbe
 from raytune_pipe.training.seeding import seed_generators, seeded_generator
+from raytune_pipe.training.world import ALONE, Share, World
 from raytune_pipe.trial import Trial, is_mutable, leaves
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, SynchronizedBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class EpochReport:
 
 
 class Trainer:
-    """Trains one trial.
+    """Trains one trial, or as one of several workers its share of one (`World`).
 
     Every mutable hyperparameter is set from the trial at the start of each epoch, and the
     optimizer's rates again before each step: base rate times the schedule's factor. Nothing of the
@@ -64,22 +66,21 @@ class Trainer:
         *,
         device: str = "cpu",
         threads: int = 1,
-        rank: int = 0,
-        world: int = 1,
+        world: World = ALONE,
         data: Data | None = None,
     ) -> None:
-        if (rank, world) != (0, 1):
-            raise ConfigError(
-                f"a trial must run as rank 0 of 1, but got rank {rank} of {world};"
-                " set resources.workers to 1"
-            )
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)  # below 1e-38 some CPUs are many times slower
         self.trial = trial
+        self.world = world
         self.device = torch.device(device)
         self.data = to_device(data or load_data(trial.dataset), self.device)
         check_metric_names(self.data.task)
         self.model = self._initial_model()
+        self._parallel = world.parallel(self.model, may_skip_weights=trial.model.kind == "imported")
+        self._norms = [
+            module for module in self.model.modules() if isinstance(module, SynchronizedBatchNorm)
+        ]
         self.loss = trial.loss.build(self.data.task).to(self.device)
         self._weights = list(self.model.parameters())
         self.optimizer = trial.optimizer.build(self._weights)
@@ -104,7 +105,7 @@ class Trainer:
         A loss that is no longer finite raises nothing: metrics and verdict tell.
         """
         started = time.perf_counter()
-        seed_generators(self.trial.seed, "epoch", self.epoch)
+        seed_generators(self.trial.seed, "epoch", self.epoch, *self.world.seed_key)
         metrics, values_in_force = self._train()
         self.epoch += 1
         metrics |= self._validate(metrics["train_loss"])
@@ -124,7 +125,7 @@ class Trainer:
         """Metrics of the current weights on a part of the data, the user's own among them."""
         split = self.data.validation if part == "validation" else self.data.test
         with self._precision:
-            return evaluate(self.model, split, self.data.task, part)
+            return evaluate(self.model, split, self.data.task, part, self.world)
 
     def save(self, path: Path) -> str:
         """Write a checkpoint; returns its SHA-256 (hex)."""
@@ -158,7 +159,7 @@ class Trainer:
         seed_generators(self.trial.seed, "model")
         model = self.trial.model.build(self.data.task)
         self.trial.initializer.apply(model, seeded_generator(self.trial.seed, "weights"))
-        return model.to(self.device)
+        return self.world.prepared(model).to(self.device)
 
     def _train(self) -> tuple[dict[str, float], dict[str, Value]]:
         """One update per batch; its metrics, and the hyperparameters that were in force.
@@ -174,12 +175,15 @@ class Trainer:
         loss_sum = torch.zeros((), device=self.device)
         for batch, factors in zip(batches, self._epoch_factors(len(batches)), strict=True):
             self.trial.optimizer.set_rates(self.optimizer, factors)
-            loss_sum.add_(self._backward(batch), alpha=len(batch))
+            share = self.world.share(batch)
+            loss_sum.add_(self._backward(share), alpha=share.counted)
             if batch is batches[-1]:
                 probe = UpdateProbe(self.model)
             self._update()
         samples = sum(len(batch) for batch in batches)
-        train_loss = loss_sum.item() / samples  # waits until the device has finished
+        self.world.align(self.model)
+        # waits until the device has finished
+        train_loss = self.world.total(loss_sum).item() / samples
         metrics = {
             "train_loss": train_loss,
             "lr": float(self.optimizer.param_groups[0]["lr"]),
@@ -187,6 +191,7 @@ class Trainer:
             "update_ratio": probe.update_ratio(),
             "samples_per_s": samples / (time.perf_counter() - started),
         }
+        metrics = self.world.agreed(metrics)
         return metrics, self._values_in_force(factors, batch_size=self._batch_size(batches))
 
     def _batches(self) -> tuple[Tensor, ...]:
@@ -217,19 +222,18 @@ class Trainer:
             for index in range(steps)
         ]
 
-    def _backward(self, batch: Tensor) -> Tensor:
-        """Gradients of the batch, penalties included; its loss, detached."""
-        inputs = self.data.train.inputs.index_select(0, batch)
-        targets = self.data.train.targets.index_select(0, batch)
+    def _backward(self, share: Share) -> Tensor:
+        """Gradients of the batch, penalties included; the share's mean loss, detached."""
+        inputs = self.data.train.inputs.index_select(0, share.samples)
+        targets = self.data.train.targets.index_select(0, share.samples)
+        for norm in self._norms:
+            norm.counts = share.counted > 0
         with self._precision:
-            loss = self.loss(self.model(inputs), targets)
-        for penalty in self._penalties:
-            loss = loss + penalty(self.model)
+            loss = self.loss(self._parallel(inputs), targets)
+        penalties = [penalty(self.model) for penalty in self._penalties]
         for weight in self._weights:
             weight.grad = None  # as optimizer.zero_grad(), whose profiling takes 8 us a step
-        loss.backward()
-        detached: Tensor = loss.detach()
-        return detached
+        return self.world.backward(loss, penalties, self._weights, share)
 
     def _update(self) -> None:
         for change_gradients in self._after_backward:

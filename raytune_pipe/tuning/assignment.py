@@ -1,6 +1,7 @@
 """What a worker is told to do, and what it answers: small JSON texts, so that Ray copies little."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
@@ -36,6 +37,8 @@ class Assignment:
     threads: int = 1
     timeout_s: float | None = None
     """Longest time that an epoch may take, with all that comes before it; None is no limit."""
+    workers: int = 1
+    """Processes that train the trial together."""
 
     def to_text(self) -> str:
         """JSON; the inverse of `from_text`."""
@@ -101,3 +104,23 @@ class Answer:
         if mapping["failure"]:
             mapping["failure"] = Failure(**mapping["failure"])
         return cls(**mapping)
+
+
+class TrialFailed(Exception):
+    """A failure on its way out of a process that is not to be used again.
+
+    Ray hands on no more than the text of an exception, so the failure is all of that.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(to_json(asdict(failure.shortened())))
+        self.failure = failure
+
+    def __reduce__(self) -> tuple[type["TrialFailed"], tuple[Failure]]:
+        return TrialFailed, (self.failure,)
+
+
+def failure_told(text: str) -> Failure | None:
+    """The failure of a `TrialFailed`, from Ray's text of it; None where it is of something else."""
+    found = re.search(rf"\b{TrialFailed.__name__}: (\{{.*\}})$", text, re.M)
+    return Failure(**json.loads(found[1])) if found else None

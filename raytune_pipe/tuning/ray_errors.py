@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from raytune_pipe.tuning.assignment import Failure
+from raytune_pipe.tuning.assignment import Failure, failure_told
 
 # Of a process that dies Ray hears from its node within milliseconds; it calls an actor unavailable
 # where it lost the connection and the node says nothing.
@@ -55,6 +55,8 @@ def failure_of(text: str, *, memory_was_short: bool) -> Failure:
     ``memory_was_short``: whether the machine's kernel has killed a process for want of memory
     since the last look.
     """
+    if told := failure_told(text):
+        return told
     if "ray::" in text:  # an exception in a process that is alive
         last_line = [line.strip() for line in text.splitlines() if line.strip()][-1]
         return Failure("out_of_memory" if "OutOfMemory" in text else "exception", last_line, text)

@@ -116,6 +116,7 @@ class Recorder:
             gpu_memory_gib=self.gpu_memory_gib,
             threads=max(1, int(self.experiment.resources.cpus)),
             timeout_s=self.experiment.trial_timeout_s,
+            workers=self.experiment.resources.workers,
         )
 
     def _checkpoint_epochs(self, epochs: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,12 @@ from raytune_pipe.tuning.leaving_nodes import OwnNode
 
 if TYPE_CHECKING:
     from raytune_pipe.training.trainer import EpochReport, Trainer
+    from raytune_pipe.tuning.peers import Group
 
 ASSIGNMENT = "assignment"
 ANSWER = "answer"
+CONNECTION_LOST = "a worker of the trial lost its connection to another one"
+"""Reason of a failure."""
 
 
 class CheckpointLost(TrialError):
@@ -36,13 +40,15 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
     """Trains the trial it is assigned, epoch by epoch, and never lets an exception out.
 
     A failure is an answer like any other: the process, its imports and its data serve the next
-    trial. On a GPU it is raised instead, since a CUDA error can spoil the whole process.
+    trial. On a GPU it is raised instead, since a CUDA error can spoil the whole process; and so it
+    is by one of several workers, since the others may wait for it.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first assignment."""
         self._folder = Path.cwd()
         self._node = OwnNode(ray.get_runtime_context().get_node_id())
+        self._group: Group | None = None
         self.reset_config(config)
 
     def reset(self, *args: Any, **named: Any) -> Any:
@@ -53,21 +59,48 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another assignment; nothing of the one before survives but the cached data."""
         assignment = Assignment.from_text(new_config[ASSIGNMENT])
-        self._work = Work(assignment, self._node.is_leaving)
+        self._work = Work(assignment, is_leaving=self._is_any_node_leaving)
+        self._news: str | None = new_config[ASSIGNMENT]
+        """What the other workers have not heard of."""
         return True
 
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
-        return {ANSWER: self._work.answer().to_text()}
+        if self._work.assignment.workers == 1:
+            return {ANSWER: self._work.answer().to_text()}
+        if self._group is None:
+            from raytune_pipe.tuning.peers import Group  # which is built on what is here
+
+            self._group = Group(self._work.assignment.workers, self._work.assignment.device)
+        news, self._news = self._news, None
+        return {ANSWER: self._group.train(self._work, news).to_text()}
+
+    def _is_any_node_leaving(self) -> bool:
+        """Whether this node or, by what its worker said last, another's will be taken away."""
+        others = self._group is not None and self._group.is_any_leaving
+        return others or self._node.is_leaving()
+
+    def cleanup(self) -> None:
+        """End the other workers, which otherwise end a little after this one."""
+        if self._group is not None:
+            self._group.end()
 
 
 class Work:
-    """One assignment being worked off. Ray is not needed here, so tests call it directly."""
+    """One assignment being worked off, by one worker or as one of several.
+
+    Ray is not needed here, so tests call it directly.
+    """
 
     def __init__(
-        self, assignment: Assignment, is_leaving: Callable[[], bool] = lambda: False
+        self,
+        assignment: Assignment,
+        rank: int = 0,
+        *,
+        is_leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self.assignment = assignment
+        self._rank = rank
         self._is_leaving = is_leaving
         self._files = checkpoint_files(assignment.directory)
         self._reports = assignment.reports
@@ -76,17 +109,15 @@ class Work:
 
     def answer(self) -> Answer:
         """Train one epoch; say what came out, or why nothing did."""
+        alone = self.assignment.workers == 1
         try:
-            with ended_when_hung(self.assignment):
+            with ended_when_hung(self.assignment) if alone else nullcontext():
                 return self._train()
-        except ResultsError as error:
-            return Answer(failure=Failure("storage", str(error), _traceback(error)))
-        except CheckpointLost as error:
-            return Answer(failure=Failure("checkpoint_lost", str(error), ""))
         except (Exception, SystemExit) as error:
-            if self.assignment.device != "cpu" and not is_out_of_memory(error):
+            failure = describe(error)
+            if alone and failure.kind == "exception" and self.assignment.device != "cpu":
                 raise
-            return Answer(failure=_describe(error).shortened())
+            return Answer(failure=failure)
 
     def _train(self) -> Answer:
         if self._trainer is None:
@@ -110,12 +141,18 @@ class Work:
         # Imported here because the driver imports this module too, and torch would cost it seconds.
         from raytune_pipe.training.memory import limit_gpu_memory
         from raytune_pipe.training.trainer import Trainer
+        from raytune_pipe.training.world import World
 
         assignment = self.assignment
         if assignment.device != "cpu":
             limit_gpu_memory(assignment.gpu_memory_gib)
         trial = Trial.model_validate_json(to_json(assignment.trial))
-        trainer = Trainer(trial, device=assignment.device, threads=assignment.threads)
+        trainer = Trainer(
+            trial,
+            device=assignment.device,
+            threads=assignment.threads,
+            world=World(self._rank, assignment.workers),
+        )
         if assignment.start_from:
             trainer.load(self._verified(assignment.start_from))
         return trainer
@@ -132,7 +169,7 @@ class Work:
         return path
 
     def _is_save_due(self, report: "EpochReport", is_leaving: bool) -> bool:
-        if report.verdict in ("not_a_number", "divergence"):
+        if self._rank > 0 or report.verdict in ("not_a_number", "divergence"):
             return False
         assignment = self.assignment
         waited_s = time.monotonic() - self._saved_at
@@ -157,14 +194,28 @@ class Work:
         return {"path": name, "sha256": digest, "bytes": size}
 
 
-def _describe(error: BaseException) -> Failure:
+def describe(error: BaseException) -> Failure:
+    """The failure that an exception of a worker's means."""
+    text = _traceback(error)
+    if isinstance(error, ResultsError):
+        return Failure("storage", str(error), text)
+    if isinstance(error, CheckpointLost):
+        return Failure("checkpoint_lost", str(error), "")
+    if _is_connection_lost(error):
+        return Failure("node_lost", CONNECTION_LOST, text).shortened()
     if isinstance(error, SystemExit):
         reason = f"the trial's code called sys.exit({error.code!r})"
     else:
         first = str(error).strip().partition("\n")[0]
         reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
     kind: FailureKind = "out_of_memory" if is_out_of_memory(error) else "exception"
-    return Failure(kind, reason, _traceback(error))
+    return Failure(kind, reason, text).shortened()
+
+
+def _is_connection_lost(error: BaseException) -> bool:
+    """Whether torch says that another worker is gone. By name, as torch need not be loaded yet."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "DistError" in names or "gloo/transport" in str(error)
 
 
 def _traceback(error: BaseException) -> str:

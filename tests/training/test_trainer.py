@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raytune_pipe.base import ConfigError, TrialError
+from raytune_pipe.base import TrialError
 from raytune_pipe.components.optimizers import Optimizer
 from raytune_pipe.components.schedules import Progress, Schedule
 from raytune_pipe.components.task import Data, Split, Task
@@ -312,11 +312,6 @@ def test_regression() -> None:
     first, *_, last = train(trainer, 4)
     assert last.metrics["val_loss"] < first.metrics["val_loss"]
     assert "val_accuracy" not in last.metrics
-
-
-def test_one_worker_for_now() -> None:
-    with pytest.raises(ConfigError, match="rank 0 of 1, but got rank 1 of 2"):
-        Trainer(make_trial(), data=make_data(), rank=1, world=2)
 
 
 def test_digits_are_learned() -> None:
