@@ -60,7 +60,7 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
         """
         values = input.numel() // input.shape[1]
         dims = [dim for dim in range(input.ndim) if dim != 1]
-        variance, mean = torch.var_mean(input.float(), dims, correction=0)
+        variance, mean = torch.var_mean(_precise(input), dims, correction=0)
         own = torch.cat([mean, variance, mean.new_full((1,), values if self.counts else 0)])
         # A sum of rows that are zero elsewhere: gathering, which not every backend can on a GPU.
         rows = own.new_zeros(dist.get_world_size(), len(own))
@@ -126,8 +126,13 @@ class _Normalize(torch.autograd.Function):
             slope = weight * inverse * inverse * by_weight
             shape = [1, -1] + [1] * (inputs.ndim - 2)
             constant = (weight * inverse * by_bias - slope * mean).view(shape)
-            grad = grad - torch.addcmul(constant, inputs.float(), slope.view(shape)).to(grad)
+            grad = grad - torch.addcmul(constant, _precise(inputs), slope.view(shape)).to(grad)
         return grad, grad_weight, grad_bias, *(None,) * 5
+
+
+def _precise(values: Tensor) -> Tensor:
+    """The values in float32 where they have fewer digits."""
+    return values.float() if values.itemsize < 4 else values
 
 
 def synchronize_batch_norms(model: nn.Module) -> nn.Module:
@@ -137,7 +142,7 @@ def synchronize_batch_norms(model: nn.Module) -> nn.Module:
     """
     replaced: dict[nn.Module, SynchronizedBatchNorm] = {}
     for parent in list(model.modules()):
-        for name, child in parent.named_children():
+        for name, child in list(parent._modules.items()):  # a child of two names under both
             if type(child) in PLAIN:
                 if child not in replaced:
                     replaced[child] = _synchronized(cast("nn.BatchNorm2d", child))

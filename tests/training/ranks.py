@@ -137,6 +137,7 @@ def run_as(rank: int, folder: Path) -> None:
             return
         world = World(rank, size)
         meet(world, folder)
+        torch.save(listening_addresses(), folder / f"{size} {rank} listens.pt")
         for number, (name, case) in enumerate(CASES.items()):
             trainer = make_trainer(case, world)
             reports = [told(trainer.train_epoch()) for _ in range(EPOCHS)]
@@ -152,6 +153,18 @@ def run_as(rank: int, folder: Path) -> None:
         found = {name: norms(kind, shape, world) for name, (kind, shape) in SHAPES.items()}
         torch.save(found, folder / f"{size} {rank} norms.pt")
         leave()
+
+
+def listening_addresses() -> list[str]:
+    """Local addresses at which this process listens, as /proc writes them."""
+    own = {str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in own:
+                found.add(local.partition(":")[0])
+    return sorted(found)
 
 
 def meet(world: World, folder: Path) -> None:

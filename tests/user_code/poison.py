@@ -258,3 +258,29 @@ def _raise(error: Exception) -> Metric:
         raise error
 
     return metric
+
+
+class FailsInOneRank(Healthy):
+    """Healthy, but for one of several workers: it raises, lacks memory or, once, is killed.
+
+    Args:
+        how: Such as ``raises 1``, for rank 1.
+        notes: Folder into which each rank that does not fail writes its process number.
+    """
+
+    def __init__(self, how: str, notes: str) -> None:
+        super().__init__()
+        self.how, rank = how.split()
+        self.is_here = torch.distributed.get_rank() == int(rank)
+        self.note = Path(notes, how)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Class scores [batch, classes], where it returns."""
+        if self.is_here and self.how == "raises":
+            raise ValueError("cannot digest this")
+        if self.is_here and self.how == "memory":
+            raise MemoryError("no room")
+        if self.is_here and self.how == "killed" and self.note.exists():
+            self.note.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(inputs)
