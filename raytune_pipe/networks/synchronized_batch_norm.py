@@ -143,7 +143,7 @@ def synchronize_batch_norms(model: nn.Module) -> nn.Module:
     replaced: dict[nn.Module, SynchronizedBatchNorm] = {}
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):  # a child of two names under both
-            if type(child) in PLAIN:
+            if child is not None and type(child) in PLAIN:
                 if child not in replaced:
                     replaced[child] = _synchronized(cast("nn.BatchNorm2d", child))
                 setattr(parent, name, replaced[child])
