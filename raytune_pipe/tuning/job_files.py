@@ -19,7 +19,8 @@ from raytune_pipe.results.run_directory import CHECKPOINTS, read_status
 
 _LOOKS = 10
 """At a run that goes on: its tables, their checksums and its status must be of one moment."""
-_BETWEEN_LOOKS_S = 0.3
+BETWEEN_LOOKS_S = 0.3
+"""Seconds between two of these looks."""
 _BLOCK = 2**20
 
 
@@ -53,7 +54,7 @@ class Snapshot:
             if found is not None:
                 return cls(folder, found)
             if look < _LOOKS - 1:
-                time.sleep(_BETWEEN_LOOKS_S)
+                time.sleep(BETWEEN_LOOKS_S)
         raise ResultsError(
             f"{folder}: must have published tables that fit their checksums, but has not; "
             + (

@@ -12,7 +12,11 @@ SILENT_S = 15.0
 """Seconds without a line after which the head is asked whether it is there still."""
 LOST_AFTER_S = 90.0
 """Seconds without any answer after which a connection counts as lost."""
-_MOST_BETWEEN_TRIES_S = 10.0
+FIRST_WAIT_S = 0.5
+"""Seconds to the next connection after one is lost; twice as many after each in vain."""
+_MOST_WAIT_S = 10.0
+_MOST_IN_VAIN = 3
+"""Connections in vain after which the log of a job that has ended is given up."""
 
 
 class ConnectionLostError(ClusterError):
@@ -44,12 +48,13 @@ class _Follower:
         self._answered = time.monotonic()
 
     async def follow(self) -> JobInfo:
-        wait_s = 0.5
+        in_vain = 0
         while True:
             heard = self._heard
             is_whole = await self._read()
             info = await self._info()
-            if info is not None and info.has_ended and (is_whole or wait_s > 2.0):
+            in_vain = 0 if self._heard > heard else in_vain + 1
+            if info is not None and info.has_ended and (is_whole or in_vain > _MOST_IN_VAIN):
                 if self._rest:
                     self._tell("\n")
                 return info
@@ -58,8 +63,7 @@ class _Follower:
                     f"--address {self.jobs.address}: the head must answer, but has not for "
                     f"{LOST_AFTER_S:g} s"
                 )
-            wait_s = 0.5 if self._heard > heard else min(2 * wait_s, _MOST_BETWEEN_TRIES_S)
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(min(FIRST_WAIT_S * 2**in_vain, _MOST_WAIT_S))
 
     async def _read(self) -> bool:
         """Read the log to its end; whether it was reached, not only the connection's."""

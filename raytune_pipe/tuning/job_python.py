@@ -9,7 +9,7 @@ from typing import NamedTuple
 from raytune_pipe.base import ClusterError
 from raytune_pipe.tuning.jobs import Jobs
 
-_FIND = (
+FIND = (
     "p=$PPID; y=; "
     'while [ -z "$y" ] && [ "${p:-0}" -gt 1 ]; do '
     "y=$(tr '\\0' '\\n' 2>/dev/null < /proc/$p/cmdline | "
@@ -53,7 +53,7 @@ def require_python(jobs: Jobs) -> HeadPython:
         ClusterError: they are not, or raytune-pipe is not installed there.
     """
     one_line = f"exec({_TELL!r})"
-    answer = jobs.run(f"{_FIND} -c {shlex.quote(one_line)}")
+    answer = jobs.run(f"{FIND} -c {shlex.quote(one_line)}")
     try:
         told = json.loads(answer.output.strip().rpartition("\n")[2])
         executable, python = str(told["executable"]), str(told["python"])

@@ -15,6 +15,12 @@ from typing import Any
 from raytune_pipe.base import RaytunePipeError, ResultsError
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, journal_of, read_events
+from raytune_pipe.results.locations import is_uri, local_folder
+
+
+def folder_of(location: str) -> Path:
+    """A folder here, or the one in which a driver of this machine writes what a URI names."""
+    return local_folder(location) if is_uri(location) else Path(location)
 
 
 def find_run(storage: Path, name: str, job: str) -> Path | None:
@@ -79,7 +85,9 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 def _answer(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.command == "run":
         path = (
-            Path(asked.path) if asked.path else find_run(Path(asked.storage), asked.name, asked.job)
+            folder_of(asked.path)
+            if asked.path
+            else find_run(folder_of(asked.storage), asked.name, asked.job)
         )
         if path is None:
             raise ResultsError(
@@ -88,7 +96,7 @@ def _answer(asked: argparse.Namespace) -> dict[str, Any]:
         return describe(path)
     from raytune_pipe.tuning.job_files import Snapshot
 
-    snapshot = Snapshot.of(Path(asked.path), with_checkpoints=asked.checkpoints)
+    snapshot = Snapshot.of(folder_of(asked.path), with_checkpoints=asked.checkpoints)
     piece = snapshot.piece(asked.skip, asked.take)
     return {
         "files": [file._asdict() for file in snapshot.files],

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
 from raytune_pipe import read_results
+from raytune_pipe.cli import main
 from raytune_pipe.results.fetched import require_original
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.verifying import verify_run
-
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
 TOKEN = "0123456789abcdef" * 4
@@ -203,6 +203,8 @@ def reports_of(journal: Path) -> int:
     return journal.read_bytes().count(b'"event":"report"') if journal.exists() else 0
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_job_outlives_the_laptop_and_gives_what_a_local_run_gives(
     head: Head, work: Path, tmp_path: Path
 ) -> None:
@@ -268,6 +270,39 @@ def test_a_job_outlives_the_laptop_and_gives_what_a_local_run_gives(
     assert one.equals(other), one.compare(other)
 
 
+@pytest.mark.parametrize(
+    ("words", "variables", "message"),
+    [
+        (["--set", "storage=results"], {}, "storage: must be absolute, such as /shared/results"),
+        ([], {"A_SECRET": None}, "env_passthrough: A_SECRET must be set"),
+        ([], {"A_SECRET": "a${HOME}b"}, "env_passthrough: the value of A_SECRET must not hold"),
+        (["--address", "auto", "--detach"], {}, "this is for jobs"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anyone_is_called(
+    work: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    variables: dict[str, str | None],
+    message: str,
+) -> None:
+    monkeypatch.chdir(work)
+    monkeypatch.setattr("sys.path", [str(work), *sys.path])
+    for name, value in ({"A_SECRET": SECRET, "A_GATE": "x"} | variables).items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "far.yaml"
+    nowhere = ["--address", "http://127.0.0.1:1"]
+    done = CliRunner().invoke(
+        main, ["launch", str(file), "--allow-import", "nets", *nowhere, *words]
+    )
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert "a${HOME}b" not in done.stderr
+
+
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_wrong_token_is_one_line(head: Head, work: Path, tmp_path: Path) -> None:
     known = head.environment
     for token, why in ((TOKEN[1:], "not the one in"), (None, "there is none here")):
