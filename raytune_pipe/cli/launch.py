@@ -139,3 +139,11 @@ def _folder(experiment: "Experiment", first: "Event | None") -> Path | None:
             if begun and first and begun["time"] == first.get("time"):
                 return run.absolute()
     return None
+
+
+def _storage(experiment: "Experiment") -> Path:
+    """The folder with the runs' folders, on this machine's disk where the storage is a bucket."""
+    from raytune_pipe.results.locations import is_uri, local_folder
+
+    storage = experiment.storage
+    return local_folder(storage) if is_uri(storage) else Path(storage)
