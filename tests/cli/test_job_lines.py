@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ from raytune_pipe.tuning.jobs import JOB_VARIABLE, JobInfo
 
 
 def test_what_a_job_writes_is_what_its_watcher_reads(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    run = shutil.copytree(run, tmp_path / "small")
     monkeypatch.setenv(JOB_VARIABLE, "small-1")
     monkeypatch.setattr(job_lines, "EVERY_S", 0.0)
     (run / "status.json").write_text(json.dumps({"state": "finished", "exit_code": 3}))
@@ -31,8 +36,13 @@ def test_what_a_job_writes_is_what_its_watcher_reads(
 
 
 def test_few_lines_are_written_and_none_without_a_job(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    run = shutil.copytree(run, tmp_path / "small")
+    (run / "status.json").write_text("{}")
     monkeypatch.delenv(JOB_VARIABLE, raising=False)
     for job, lines in ((None, 0), ("small-1", 2)):
         if job:
