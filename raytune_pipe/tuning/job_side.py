@@ -9,25 +9,38 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from raytune_pipe.base import RaytunePipeError, ResultsError
+from raytune_pipe.results.bucket_runs import kept_copy
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, journal_of, read_events
-from raytune_pipe.results.locations import is_uri, local_folder
+from raytune_pipe.results.locations import copy_of, is_uri, local_folder
 
 
 def folder_of(location: str) -> Path:
-    """A folder here, or the one in which a driver of this machine writes what a URI names."""
-    return local_folder(location) if is_uri(location) else Path(location)
+    """The folder of a run. Of a URI it is the one in which a driver of this machine writes.
+
+    Where that is gone with its disk, it is a copy of what the bucket has, for this process alone.
+    """
+    if not is_uri(location):
+        return Path(location)
+    folder = local_folder(location)
+    return folder if (folder / JOURNAL).is_file() else kept_copy(location)
 
 
-def find_run(storage: Path, name: str, job: str) -> Path | None:
+def find_run(storage: str, name: str, job: str) -> Path | None:
     """The folder of the run that a job has launched or gone on with."""
-    for journal in sorted(storage.glob(f"{name}*/{JOURNAL}")):
+    here = local_folder(storage) if is_uri(storage) else Path(storage)
+    for journal in sorted(here.glob(f"{name}*/{JOURNAL}")):
         if job in _jobs_of(journal):
             return journal.parent
+    if is_uri(storage):
+        with suppress(ResultsError):  # there is none of this name
+            copied = kept_copy(f"{storage}/{name}")
+            return copied if job in _jobs_of(copied / JOURNAL) else None
     return None
 
 
@@ -49,7 +62,7 @@ def describe(path: Path) -> dict[str, Any]:
         if event["event"] == "experiment":
             plain = event["experiment"]
             return {
-                "path": str(path),
+                "path": copy_of(path) or str(path),
                 "name": plain["name"],
                 "env_passthrough": plain.get("env_passthrough", []),
             }
@@ -85,9 +98,7 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 def _answer(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.command == "run":
         path = (
-            folder_of(asked.path)
-            if asked.path
-            else find_run(folder_of(asked.storage), asked.name, asked.job)
+            folder_of(asked.path) if asked.path else find_run(asked.storage, asked.name, asked.job)
         )
         if path is None:
             raise ResultsError(

@@ -18,7 +18,7 @@ SEEN_WITHIN_S = 5.0
 """Seconds that a file system between machines has to show a new file to another machine."""
 LIMIT_S = 60.0
 """Seconds that a node has to answer; a refused bucket takes pyarrow some of them."""
-LAUNCH_LIMIT_S = 10.0
+LAUNCH_LIMIT_S = 30.0
 """Likewise where a run waits for it; what answers later may share the storage or not."""
 
 

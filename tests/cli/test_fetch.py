@@ -201,8 +201,8 @@ def test_a_jobs_run_is_found_whatever_its_name(there: Path) -> None:
     (there.parent / "small-3" / JOURNAL).write_bytes(b"damaged\n")
     shutil.copytree(there, there.parent / "small-2", dirs_exist_ok=True)
     (there / JOURNAL).write_bytes((there / JOURNAL).read_bytes().split(b'{"event":"resume"')[0])
-    assert find_run(there.parent, "small", "small-1") == there.parent / "small-2"
-    assert find_run(there.parent, "small", "small-9") is None
+    assert find_run(str(there.parent), "small", "small-1") == there.parent / "small-2"
+    assert find_run(str(there.parent), "small", "small-9") is None
 
 
 def test_what_is_no_copy_has_no_mark(there: Path) -> None:
