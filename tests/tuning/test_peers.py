@@ -50,15 +50,15 @@ FAILING = """
 name: run
 trial:
   dataset: {kind: imported, target: "poison:healthy"}
-  model: {kind: imported, target: "poison:FailsInOneRank", args: {how: raises 1, notes: NOTES}}
+  model: {kind: imported, target: "poison:FailsInOneRank", args: {how: memory 1, notes: NOTES}}
   loss: {kind: cross_entropy}
   optimizer: {kind: sgd, lr: 0.05}
   epochs: 2
   batch_size: 16
 search_space:
-  model.args.how: {kind: choice, options: [raises 1, memory 1, killed 0, killed 1]}
+  model.args.how: {kind: choice, options: [memory 1, killed 0, killed 1]}
 searcher: {kind: grid}
-trials: 4
+trials: 3
 resources: {cpus: 0.5, gpus: 0, workers: 2, max_concurrent: 1}
 """
 
@@ -138,7 +138,6 @@ class TestTwoWorkers:
             ("killed 0", "completed", "budget"),
             ("killed 1", "completed", "budget"),
             ("memory 1", "out_of_memory", "MemoryError: no room"),
-            ("raises 1", "failed", "ValueError: cannot digest this"),
         ]
         events = list(read_events(outcome.path / JOURNAL))
         assert [event["kind"] for event in events if event["event"] == "retry"] == [

@@ -261,11 +261,11 @@ def _raise(error: Exception) -> Metric:
 
 
 class FailsInOneRank(Healthy):
-    """Healthy, but for one of several workers: it raises, lacks memory or, once, is killed.
+    """Healthy, but for one of several workers: it lacks memory or, once, is killed.
 
     Args:
-        how: Such as ``raises 1``, for rank 1.
-        notes: Folder into which each rank that does not fail writes its process number.
+        how: Such as ``killed 1``, for rank 1.
+        notes: Folder with a file named so while it is to be killed.
     """
 
     def __init__(self, how: str, notes: str) -> None:
@@ -276,8 +276,6 @@ class FailsInOneRank(Healthy):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Class scores [batch, classes], where it returns."""
-        if self.is_here and self.how == "raises":
-            raise ValueError("cannot digest this")
         if self.is_here and self.how == "memory":
             raise MemoryError("no room")
         if self.is_here and self.how == "killed" and self.note.exists():
