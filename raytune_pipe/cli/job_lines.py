@@ -73,7 +73,7 @@ class _Lines:
             write({"path": self._path and str(self._path), "rows": [*rows(self.state)]})
 
     def end(self) -> None:
-        from raytune_pipe.results.run_directory import STATUS
+        from raytune_pipe.results.status import STATUS
 
         if self._path is None:
             return

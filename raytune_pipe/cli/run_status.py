@@ -16,6 +16,7 @@ from raytune_pipe.cli.run_folder import told
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, journal_of, read_events
 from raytune_pipe.results.lock import describe_holder, is_held
+from raytune_pipe.results.status import STATUS
 
 State = Literal["running", "finished", "interrupted", "failed", "killed", "damaged"]
 
@@ -112,8 +113,6 @@ def _state(folder: Path, last: Event | None, was_held: bool) -> tuple[State, str
 
 def _said_after(folder: Path) -> dict[str, Any]:
     """``status.json`` where it is newer than the journal, which a full disk may have closed."""
-    from raytune_pipe.results.run_directory import STATUS  # only here, since it needs pyarrow
-
     status = folder / STATUS
     try:
         if status.stat().st_mtime_ns < (folder / JOURNAL).stat().st_mtime_ns:

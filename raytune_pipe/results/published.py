@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raytune_pipe.results.checksums import read_checked
-from raytune_pipe.results.run_directory import STATUS, RunStatus, read_status
 from raytune_pipe.results.schema import read_file_metadata
+from raytune_pipe.results.status import STATUS, RunStatus, read_status
 from raytune_pipe.results.tables import Tables
 
 PUBLISHED = (*(f"{name}.parquet" for name in Tables._fields), STATUS)

@@ -1,8 +1,6 @@
 """The folder of one run: a name that is taken once, the journal, and what is derived from it."""
 
-import json
 import re
-import shlex
 import shutil
 import threading
 import time
@@ -13,15 +11,14 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, NamedTuple, Self
+from typing import BinaryIO, Self
 
-from raytune_pipe.base import ConfigError, NameTakenError, ResultsError, to_json
+from raytune_pipe.base import ResultsError, to_json
 from raytune_pipe.results.bucket_copy import BucketCopy, Now, Signature
 from raytune_pipe.results.bucket_runs import catch_up, free_uri
 from raytune_pipe.results.checkpoints import CheckpointFold
 from raytune_pipe.results.checksums import (
     CHECKSUMS,
-    read_checked,
     read_checksums,
     write_checksums,
 )
@@ -29,7 +26,6 @@ from raytune_pipe.results.events import Event, FileEvent, FinishEvent
 from raytune_pipe.results.failures import ERRORS, ErrorFold
 from raytune_pipe.results.files import (
     digest_of,
-    flush_folder,
     leftovers,
     storage_errors,
     write_atomically,
@@ -39,28 +35,16 @@ from raytune_pipe.results.journal import JOURNAL, Journal, journal_of, read_even
 from raytune_pipe.results.locations import is_uri, local_folder, mark, take_window, uri_of
 from raytune_pipe.results.lock import Lock, take_lock
 from raytune_pipe.results.parquet_files import data_of, write_table
+from raytune_pipe.results.run_names import make_folder, require_name
+from raytune_pipe.results.status import STATUS, RunState, require_whole_journal
 from raytune_pipe.results.tables import TableFold, Tables
 
-RunState = Literal["running", "finished", "interrupted", "failed"]
-
-STATUS = "status.json"
 CHECKPOINTS = "checkpoints"
 
 _COPIED = ("experiment.yaml", *(f"{name}.parquet" for name in Tables._fields), STATUS, CHECKSUMS)
 """The files of a run that its bucket has too, beside the journal and the errors."""
 
 _TRIAL_ID = re.compile(r"[A-Za-z0-9_-]+")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class RunStatus(NamedTuple):
-    """What a run's status says that follows from its journal."""
-
-    state: str
-    trials: dict[str, int]
-    """Their number by status."""
-    journal_bytes: int
-    """The length of the journal that it was told from."""
 
 
 class RunDirectory:
@@ -118,18 +102,14 @@ class RunDirectory:
             NameTakenError: the name is taken.
             ResultsError: the storage cannot be written.
         """
-        if not _NAME.fullmatch(name):
-            raise ConfigError(
-                "name: must be letters, digits, '.', '_' and '-', begin with a letter or a digit "
-                f"and have at most 100 characters, but got {name!r}"
-            )
+        require_name(name)
         if is_uri(str(storage)):
             return cls._claim_in_bucket(str(storage), name, new)
         storage = Path(storage).absolute()
         with storage_errors(storage):
             made_storage = not storage.exists()
             storage.mkdir(parents=True, exist_ok=True)
-        path = _make_folder(storage, name, new, launched)
+        path = make_folder(storage, name, new, launched)
         lock: Lock | None = None
         try:
             lock = take_lock(path)
@@ -176,7 +156,7 @@ class RunDirectory:
         lock = take_lock(path, steal=steal_lock)
         bucket: BucketCopy | None = None
         try:
-            _require_whole_journal(path)
+            require_whole_journal(path)
             with storage_errors(path):
                 (path / CHECKPOINTS).mkdir(mode=0o700, exist_ok=True)
             if uri := uri_of(path):
@@ -408,31 +388,6 @@ def _require_inside(event: Event, path: Path) -> None:
         )
 
 
-def read_status(path: Path) -> RunStatus | None:
-    """What ``status.json`` says; None unless it is as its checksum says, and ours."""
-    data = read_checked(path, STATUS)
-    try:
-        status = json.loads(data or b"")
-        return RunStatus(status["state"], status["trials"], int(status["journal_bytes"]))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _require_whole_journal(path: Path) -> None:
-    """Raise `ResultsError` where the journal is shorter than when the status was written.
-
-    Going on would replace tables that hold what it has lost.
-    """
-    status = read_status(path)
-    found = (path / JOURNAL).stat().st_size
-    if status and found < status.journal_bytes:
-        raise ResultsError(
-            f"{path / JOURNAL}: must have the {status.journal_bytes:,} bytes it once had, but "
-            f"has {found:,}: its end is lost, though the tables hold what it told; "
-            "restore it from a copy"
-        )
-
-
 def _names(folder: Path) -> list[str]:
     """The files of a folder, but for hidden ones."""
     with suppress(FileNotFoundError):
@@ -450,27 +405,3 @@ def _signature(path: Path) -> Signature | None:
 
 def _write_bytes(data: bytes, file: BinaryIO) -> None:
     file.write(data)
-
-
-def _make_folder(storage: Path, name: str, new: bool, launched: bool) -> Path:
-    number = 1
-    while True:
-        path = storage / (name if number == 1 else f"{name}-{number}")
-        with storage_errors(path):
-            try:
-                path.mkdir(mode=0o700)
-                flush_folder(storage)
-                return path
-            except FileExistsError:
-                number += 1
-        if not new and not path.is_dir():
-            raise NameTakenError(
-                f"{path}: the name must be free, but a file that is no run has it; choose another "
-                "name: --name NAME, or take the next free one: --new"
-            )
-        if not new:
-            resume = f"go on with that run: raytune-pipe resume {shlex.quote(str(path))}, or "
-            raise NameTakenError(
-                f"{path}: the name must be free, but it is taken; {resume if launched else ''}"
-                "choose another name: --name NAME, or take the next free one: --new"
-            )

@@ -30,7 +30,8 @@ from raytune_pipe.results.published import (
     number_of,
     read_published,
 )
-from raytune_pipe.results.run_directory import STATUS, RunDirectory, RunStatus
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.status import STATUS, RunStatus
 
 _LOOKS = 5
 """At a run that goes on: what is being replaced under one look is whole under another."""

@@ -15,7 +15,8 @@ from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.journal import JOURNAL, journal_of
 from raytune_pipe.results.lock import is_held
 from raytune_pipe.results.published import PUBLISHED
-from raytune_pipe.results.run_directory import CHECKPOINTS, read_status
+from raytune_pipe.results.run_directory import CHECKPOINTS
+from raytune_pipe.results.status import read_status
 
 _LOOKS = 10
 """At a run that goes on: its tables, their checksums and its status must be of one moment."""

@@ -20,7 +20,8 @@ from raytune_pipe.results.described import require_launched
 from raytune_pipe.results.events import Event, ExperimentEvent, FinishEvent
 from raytune_pipe.results.journal import JOURNAL, read_events, recorded_experiment
 from raytune_pipe.results.locations import is_uri
-from raytune_pipe.results.run_directory import RunDirectory, read_status
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.status import read_status
 from raytune_pipe.tuning.cluster import connected, local_cluster, require_variables
 from raytune_pipe.tuning.extending import experiment_event, extend, is_extension
 from raytune_pipe.tuning.head_watch import HeadWatch

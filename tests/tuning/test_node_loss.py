@@ -18,7 +18,8 @@ from raytune_pipe.results.events import Event
 from raytune_pipe.results.holder import Holder
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.results.lock_files import LOCK
-from raytune_pipe.results.run_directory import STATUS, RunDirectory
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.status import STATUS
 from raytune_pipe.tuning.leaving_nodes import OwnNode
 
 from benchmarks import simulated_run

@@ -15,7 +15,8 @@ from raytune_pipe.base import ResultsError
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, Journal, read_events
 from raytune_pipe.results.reading import read_results
-from raytune_pipe.results.run_directory import STATUS, RunDirectory
+from raytune_pipe.results.run_directory import RunDirectory
+from raytune_pipe.results.status import STATUS
 from raytune_pipe.tuning.assignment import Answer, Failure
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
