@@ -159,6 +159,7 @@ def _ray(address: str | None, env_passthrough: Sequence[str]) -> Iterator[None]:
             prefix=f"{SCRATCH}{os.getpid()}-", dir=SCRATCH_FOLDER, ignore_cleanup_errors=True
         ) as scratch,
         own_token(Path(scratch)) if address is None else nullcontext(),
+        _on_loopback() if address is None else nullcontext(),
     ):
         try:
             ray.init(
@@ -172,6 +173,22 @@ def _ray(address: str | None, env_passthrough: Sequence[str]) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Keep an embedded Ray on the loopback interface also where Ray was imported long ago.
+
+    It reads the variable for that when it is imported, and never again.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _embedded(scratch: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,19 @@ def test_an_address_where_nothing_listens_is_told_at_once() -> None:
 def test_an_address_of_another_form_is_refused(address: str) -> None:
     with pytest.raises(ClusterError, match="must be auto or HOST:PORT"), connected(address):
         pass
+
+
+@pytest.mark.ray
+def test_an_embedded_ray_is_on_loopback_also_where_ray_was_imported_before() -> None:
+    code = (
+        "import ray; from raytune_pipe.tuning.cluster import connected\n"
+        "with connected(None): print(ray.nodes()[0]['NodeManagerAddress'])"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "127.0.0.1\n"
 
 
 def test_what_a_killed_process_left_is_swept(
