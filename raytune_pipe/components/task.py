@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-TaskKind = Literal["classification", "regression"]
+TaskKind = Literal["classification", "regression", "several"]
 
 
 class Split(NamedTuple):
     """One part of the data, in memory."""
 
     inputs: "Tensor"
-    """[samples, ...], float32."""
+    """[samples, ...], float32; or token indices [samples, length], int64."""
     targets: "Tensor"
-    """Class indices [samples], int64; or regression targets [samples, width], float32."""
+    """Class indices [samples], int64, or one at each position [samples, length]; or regression
+    targets [samples, width], float32; or the targets of several tasks side by side, float32."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,51 @@ class Task:
     input_shape: tuple[int, ...]
     """Shape of one sample, without the batch: ``(channels, height, width)`` of an image."""
     outputs: int
-    """Number of classes, or width of a regression target."""
+    """Number of classes, or width of a regression target; of several tasks their sum."""
     metrics: Mapping[str, Callable[["Tensor", "Tensor"], Any]] = field(default_factory=dict)
     """The user's own, by name: (outputs, targets) of the validation part -> a number."""
+    tokens: int | None = None
+    """How many tokens there are, where inputs are token indices; None where they are numbers.
+
+    Then the next token is the class at each position: outputs [samples, tokens, length].
+    """
+    parts: Mapping[str, "Task"] = field(default_factory=dict)
+    """The tasks that several are made of, by name; each has its columns of outputs and targets."""
 
     def plain_loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
-        """Mean cross-entropy or mean squared error, without any extras, so that trials compare."""
+        """Mean cross-entropy or mean squared error, without any extras, so that trials compare.
+
+        Of several tasks it is the sum.
+        """
+        import torch
         from torch.nn import functional
 
+        if self.kind == "several":
+            losses = [
+                self.parts[name].plain_loss(*part)
+                for name, part in self.parted(outputs, targets).items()
+            ]
+            return torch.stack(losses).sum()
         if self.kind == "classification":
             return functional.cross_entropy(outputs, targets)
         return functional.mse_loss(outputs, targets)
+
+    def parted(self, outputs: "Tensor", targets: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
+        """Outputs and targets of each of several tasks, by name, as that task alone has them."""
+        import torch
+
+        widths = [part.outputs for part in self.parts.values()]
+        columns = [part.columns for part in self.parts.values()]
+        split = zip(torch.split(outputs, widths, 1), torch.split(targets, columns, 1), strict=True)
+        return {
+            name: (own, target[:, 0].long() if part.kind == "classification" else target)
+            for (name, part), (own, target) in zip(self.parts.items(), split, strict=True)
+        }
+
+    @property
+    def columns(self) -> int:
+        """How many columns its targets take beside those of other tasks."""
+        return 1 if self.kind == "classification" else self.outputs
 
 
 @dataclass(frozen=True)
