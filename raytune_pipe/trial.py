@@ -15,6 +15,7 @@ from raytune_pipe.base import (
     component_classes,
     to_json,
 )
+from raytune_pipe.components.augmentations import Augmentations
 from raytune_pipe.components.datasets import Dataset
 from raytune_pipe.components.initializers import HeNormal, Initializer
 from raytune_pipe.components.losses import Loss
@@ -41,11 +42,16 @@ class Trial(Component):
     schedule: Schedule = Constant()
     """How the learning rate changes over the epochs."""
     regularizers: Regularizers = Regularizers()
-    """Penalties and gradient clipping; those that are absent are off."""
+    """Penalties, gradient clipping, averages; those that are absent are off."""
+    augmentations: Augmentations = Augmentations()
+    """What is done to each batch before it is trained on; those that are absent are off."""
     stoppers: Stoppers = Stoppers()
     """When to end before the last epoch."""
     batch_size: Annotated[Count, MUTABLE] = 64
     """Samples per optimizer step."""
+    micro_batches: Count = 1
+    """Parts in which a batch passes through the model, one after the other, to take less memory;
+    their gradients add up. A batch norm sees one part at a time."""
     epochs: Annotated[int, Field(ge=1, le=10**6)] = 20
     """Planned passes over the training part."""
     precision: Literal["float32", "bfloat16"] = "float32"

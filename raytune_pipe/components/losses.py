@@ -15,6 +15,7 @@ class CrossEntropy(Component):
     """Softmax cross-entropy, with label smoothing (Szegedy et al. 2016, arXiv:1512.00567)."""
 
     fits: ClassVar[frozenset[TaskKind]] = frozenset({"classification"})
+    needs_features: ClassVar[bool] = False
 
     kind: Literal["cross_entropy"] = "cross_entropy"
     """Name of the loss."""
@@ -41,6 +42,7 @@ class Mse(Component):
     """Mean squared error over samples and target dimensions."""
 
     fits: ClassVar[frozenset[TaskKind]] = frozenset({"regression"})
+    needs_features: ClassVar[bool] = False
 
     kind: Literal["mse"] = "mse"
     """Name of the loss."""

@@ -6,7 +6,7 @@ Weight decay is the optimizer's, label smoothing the loss's, dropout the model's
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from raytune_pipe.base import MUTABLE, Component, NonNegative, Positive
+from raytune_pipe.base import MUTABLE, Component, Fraction, NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,6 +44,16 @@ class ClipNorm(Component):
         clip_grad_norm_(model.parameters(), self.max_norm, foreach=True)
 
 
+class WeightAveraging(Component):
+    """Evaluate, and keep, running averages of the weights (Polyak and Juditsky 1992).
+
+    After each step average = decay * average + (1 - decay) * weight; the first steps count more.
+    """
+
+    decay: Annotated[Fraction, MUTABLE] = 0.999
+    """Share of the averages that stays at each step; 1 / (1 - decay) steps are averaged."""
+
+
 class Regularizers(Component):
     """The regularizers of a trial, by kind; one that is absent is off."""
 
@@ -51,8 +61,10 @@ class Regularizers(Component):
     """L1 penalty on the weights."""
     clip_norm: ClipNorm | None = None
     """Clipping by the global norm of the gradient."""
+    weight_averaging: WeightAveraging | None = None
+    """Evaluation by running averages of the weights."""
 
-    def active(self) -> list[L1 | ClipNorm]:
+    def active(self) -> list[L1 | ClipNorm | WeightAveraging]:
         """Those that are on, in the order in which they apply."""
         return [member for _, member in self if member is not None]
 

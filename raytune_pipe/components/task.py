@@ -20,6 +20,27 @@ class Split(NamedTuple):
     targets [samples, width], float32; or the targets of several tasks side by side, float32."""
 
 
+class Batch(NamedTuple):
+    """What a model is trained on at once."""
+
+    inputs: "Tensor"
+    targets: "Tensor"
+    partners: "Tensor | None" = None
+    """Targets of the samples that were mixed into these; None where none were."""
+    own_share: float = 1.0
+    """Weight of the loss by ``targets``; that by ``partners`` has the rest."""
+
+    def split(self, parts: int) -> "list[Batch]":
+        """So many batches one after the other, near equal in size."""
+        if parts == 1:
+            return [self]
+        inputs, targets = self.inputs.tensor_split(parts), self.targets.tensor_split(parts)
+        partners = [None] * parts if self.partners is None else self.partners.tensor_split(parts)
+        return [
+            Batch(*part, self.own_share) for part in zip(inputs, targets, partners, strict=True)
+        ]
+
+
 @dataclass(frozen=True)
 class Task:
     """What a model has to learn: its input, its output, and what is measured on it."""

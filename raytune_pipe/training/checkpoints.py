@@ -1,7 +1,8 @@
 """Checkpoint files: complete or absent, plain data only, free of hyperparameters."""
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +36,15 @@ class Checkpoint:
     """Validation loss after each finished epoch."""
     time_s: float
     """Seconds trained so far."""
+    averages: dict[str, Tensor] | None = None
+    """Running averages of the parameters by name, where the trial is evaluated by them."""
+    loss: dict[str, Tensor] = field(default_factory=dict)
+    """What the loss has learned, by name; most learn nothing."""
+
+    @property
+    def evaluated_weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the model by which its metrics were measured."""
+        return {**self.weights, **(self.averages or {})}
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
@@ -95,19 +105,26 @@ _UNREADABLE = (
 """All that `torch.load` and the reading of its result have raised on truncated or foreign files."""
 
 
-def check_fits(checkpoint: Checkpoint, model: nn.Module, optimizer: str) -> None:
-    """Raise `TrialError` unless the checkpoint is of this model shape and kind of optimizer."""
-    saved = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    for name in expected | saved:
-        if saved.get(name) != expected.get(name):
-            raise TrialError(
-                f"a checkpoint must be of the trial's own model shape, but {name!r} has shape"
-                f" {saved.get(name, 'none')} in it and {expected.get(name, 'none')} in the model;"
-                " train from the start, or keep the model's fields as they were"
-            )
+def check_fits(checkpoint: Checkpoint, model: nn.Module, loss: nn.Module, optimizer: str) -> None:
+    """Raise `TrialError` unless a checkpoint is of this model, this loss and kind of optimizer."""
+    for part, saved, own in (
+        ("model", checkpoint.weights, model.state_dict()),
+        ("loss", checkpoint.loss, loss.state_dict()),
+    ):
+        for name in own | saved:
+            there, here = _shape(saved, name), _shape(own, name)
+            if there != here:
+                raise TrialError(
+                    f"a checkpoint must be of the trial's own {part} shape, but {name!r} has shape"
+                    f" {there} in it and {here} in the {part}; train from the start, or keep the"
+                    f" {part}'s fields as they were"
+                )
     if checkpoint.optimizer != optimizer:
         raise TrialError(
             f"a checkpoint must be of the trial's own optimizer kind, {optimizer!r}, but got"
             f" {checkpoint.optimizer!r}; train from the start, or keep optimizer.kind"
         )
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | str:
+    return tuple(tensors[name].shape) if name in tensors else "none"

@@ -15,6 +15,8 @@ from raytune_pipe.trial import Trial
 def export_weights(checkpoint: Path, sha256: str, target: Path) -> None:
     """Write the weights of a checkpoint as safetensors: parameters and buffers by name.
 
+    Where the trial averages its weights, these are the averages.
+
     ``model.load_state_dict(safetensors.torch.load_file(target))`` takes them in.
 
     Raises:
@@ -23,7 +25,7 @@ def export_weights(checkpoint: Path, sha256: str, target: Path) -> None:
         TrialError: it is not a checkpoint of ours.
     """
     _verify(checkpoint, sha256)
-    weights = load_checkpoint(checkpoint, torch.device("cpu")).weights
+    weights = load_checkpoint(checkpoint, torch.device("cpu")).evaluated_weights
     try:
         # Cloned, since safetensors refuses tensors that share memory, such as tied weights.
         save_file(

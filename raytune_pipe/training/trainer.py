@@ -2,7 +2,6 @@
 
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from raytune_pipe.base import Value
 from raytune_pipe.components.schedules import Factors, Progress
 from raytune_pipe.components.task import Data
-from raytune_pipe.networks.synchronized_batch_norm import SynchronizedBatchNorm
+from raytune_pipe.training.averages import WeightAverages
 from raytune_pipe.training.checkpoints import (
     Checkpoint,
     check_fits,
@@ -26,12 +25,11 @@ from raytune_pipe.training.evaluation import (
     evaluate,
     metric_names,
 )
+from raytune_pipe.training.gradients import BatchGradients, autocast
 from raytune_pipe.training.probes import UpdateProbe
 from raytune_pipe.training.seeding import seed_generators, seeded_generator
-from raytune_pipe.training.world import ALONE, Share, World
+from raytune_pipe.training.world import ALONE, World
 from raytune_pipe.trial import Trial, is_mutable, leaves
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, SynchronizedBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,13 @@ class Trainer:
         self.data = to_device(data or load_data(trial.dataset), self.device)
         check_metric_names(self.data.task)
         self.model = self._initial_model()
-        self._parallel = world.parallel(self.model, may_skip_weights=trial.model.kind == "imported")
-        self._norms = [
-            module for module in self.model.modules() if isinstance(module, SynchronizedBatchNorm)
-        ]
         self.loss = trial.loss.build(self.data.task).to(self.device)
-        self._weights = list(self.model.parameters())
-        self.optimizer = trial.optimizer.build(self._weights)
-        self._precision = _autocast(trial, self.device)
+        self.optimizer = trial.optimizer.build(list(self.model.parameters()))
+        self._gradients = BatchGradients(trial, self.data, self.model, self.loss, world)
+        self._averaging = trial.regularizers.weight_averaging
+        self._averages = WeightAverages(self.model) if self._averaging else None
+        self._precision = autocast(trial, self.device)
         self._mutable = [path for path in leaves(trial) if is_mutable(trial, path)]
-        self._penalties = trial.regularizers.hooks("penalty")
         self._after_backward = trial.regularizers.hooks("after_backward")
         self._after_step = trial.regularizers.hooks("after_step")
         self.epoch = 0
@@ -124,8 +119,9 @@ class Trainer:
     def evaluate(self, part: Part) -> dict[str, float]:
         """Metrics of the current weights on a part of the data, the user's own among them."""
         split = self.data.validation if part == "validation" else self.data.test
+        model = self._averages.follow(self.model) if self._averages else self.model
         with self._precision:
-            return evaluate(self.model, split, self.data.task, part, self.world)
+            return evaluate(model, split, self.data.task, part, self.world)
 
     def save(self, path: Path) -> str:
         """Write a checkpoint; returns its SHA-256 (hex)."""
@@ -137,6 +133,8 @@ class Trainer:
             step=self.step,
             scores=self.scores,
             time_s=self.time_s,
+            averages=self._averages.state() if self._averages else None,
+            loss=self.loss.state_dict(),
         )
         return save_checkpoint(path, checkpoint)
 
@@ -146,8 +144,11 @@ class Trainer:
         Raises `TrialError`, and changes nothing, where the file is damaged or does not fit.
         """
         checkpoint = load_checkpoint(path, self.device)
-        check_fits(checkpoint, self.model, self.trial.optimizer.kind)
+        check_fits(checkpoint, self.model, self.loss, self.trial.optimizer.kind)
         self.model.load_state_dict(checkpoint.weights)
+        self.loss.load_state_dict(checkpoint.loss)
+        if self._averages:
+            self._averages.load(checkpoint.averages, self.model)
         own_rates = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": checkpoint.buffers, "param_groups": own_rates})
         self.epoch = checkpoint.epoch
@@ -164,32 +165,27 @@ class Trainer:
     def _train(self) -> tuple[dict[str, float], dict[str, Value]]:
         """One update per batch; its metrics, and the hyperparameters that were in force.
 
-        Nothing in the loop waits for the device: the loss is summed there, and the update is
-        measured on the last step alone.
+        Nothing in the loop waits for the device: the update is measured on the last step alone.
         """
         started = time.perf_counter()
         self.trial.model.set_rates(self.model)
         self.trial.loss.set_rates(self.loss)
         self.model.train()
+        self._gradients.begin_epoch(self.epoch)
         batches = self._batches()
-        loss_sum = torch.zeros((), device=self.device)
         for batch, factors in zip(batches, self._epoch_factors(len(batches)), strict=True):
             self.trial.optimizer.set_rates(self.optimizer, factors)
-            share = self.world.share(batch)
-            loss_sum.add_(self._backward(share), alpha=share.counted)
+            self._gradients.compute(batch)
             if batch is batches[-1]:
                 probe = UpdateProbe(self.model)
             self._update()
-        samples = sum(len(batch) for batch in batches)
         self.world.align(self.model)
-        # waits until the device has finished
-        train_loss = self.world.total(loss_sum).item() / samples
-        metrics = {
-            "train_loss": train_loss,
+        metrics = self._gradients.means()  # waits until the device has finished
+        metrics |= {
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "grad_norm": probe.grad_norm(),
             "update_ratio": probe.update_ratio(),
-            "samples_per_s": samples / (time.perf_counter() - started),
+            "samples_per_s": sum(map(len, batches)) / (time.perf_counter() - started),
         }
         metrics = self.world.agreed(metrics)
         return metrics, self._values_in_force(factors, batch_size=self._batch_size(batches))
@@ -200,7 +196,7 @@ class Trainer:
             self.trial.batch_size,
             self.trial.seed,
             self.epoch,
-            skip_single=any(isinstance(module, BATCH_NORMS) for module in self.model.modules()),
+            skip_single=self._gradients.has_batch_norm,
         )
 
     def _batch_size(self, batches: tuple[Tensor, ...]) -> int:
@@ -222,19 +218,6 @@ class Trainer:
             for index in range(steps)
         ]
 
-    def _backward(self, share: Share) -> Tensor:
-        """Gradients of the batch, penalties included; the share's mean loss, detached."""
-        inputs = self.data.train.inputs.index_select(0, share.samples)
-        targets = self.data.train.targets.index_select(0, share.samples)
-        for norm in self._norms:
-            norm.counts = share.counted > 0
-        with self._precision:
-            loss = self.loss(self._parallel(inputs), targets)
-        penalties = [penalty(self.model) for penalty in self._penalties]
-        for weight in self._weights:
-            weight.grad = None  # as optimizer.zero_grad(), whose profiling takes 8 us a step
-        return self.world.backward(loss, penalties, self._weights, share)
-
     def _update(self) -> None:
         for change_gradients in self._after_backward:
             change_gradients(self.model)
@@ -242,6 +225,8 @@ class Trainer:
         for change_weights in self._after_step:
             change_weights(self.model)
         self.step += 1
+        if self._averages and self._averaging:
+            self._averages.update(self.model, self._averaging.decay, self.step)
 
     def _validate(self, train_loss: float) -> dict[str, float]:
         """Validation metrics; all NaN once the training loss is not finite."""
@@ -259,13 +244,8 @@ class Trainer:
         values: dict[str, Value] = {"batch_size": batch_size}
         for part, rates in live.items():
             values |= {f"{part}.{name}": value for name, value in rates.items()}
-        # A regularizer applies its own fields, so the configuration is the live object there.
-        for path, value in leaves(trial.regularizers).items():
-            values[f"regularizers.{path}"] = value
+        # These apply their own fields, so the configuration is the live object there.
+        for part in ("regularizers", "augmentations"):
+            for path, value in leaves(getattr(trial, part)).items():
+                values[f"{part}.{path}"] = value
         return {path: values[path] for path in self._mutable}
-
-
-def _autocast(trial: Trial, device: torch.device) -> AbstractContextManager[object]:
-    if trial.precision == "bfloat16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()

@@ -5,6 +5,7 @@ random numbers drawn in the forward pass: each rank draws its own.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,28 +78,38 @@ class World:
         parallel.broadcast_buffers = False  # as an argument it goes by two names, by version
         return parallel
 
+    def averaging(self, parallel: nn.Module, *, now: bool) -> AbstractContextManager[object]:
+        """Around a forward and a backward pass: gradients add up, and ``now`` they are averaged."""
+        if self.is_alone or now:
+            return nullcontext()
+        no_sync: AbstractContextManager[object] = parallel.no_sync()  # type: ignore[operator]  # DDP's
+        return no_sync
+
     def backward(
-        self, loss: Tensor, penalties: Sequence[Tensor], weights: Sequence[Tensor], share: Share
-    ) -> Tensor:
-        """Gradients of the whole batch, penalties included; this rank's loss with them, detached.
+        self,
+        loss: Tensor,
+        penalties: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        weight: float,
+    ) -> None:
+        """Add to the gradients those of this rank's loss, times its weight, and of penalties.
 
         Args:
-            loss: Mean over the share, through the model that `parallel` gave.
+            loss: Mean over some samples, through the model that `parallel` gave.
             penalties: Scalars of the weights alone, equal on all ranks.
-            weights: Those of the model, without gradients.
-            share: What the loss was taken on.
+            weights: Those of the model.
+            weight: Of these samples in the share, times that of the share in the batch.
         """
+        if weight != 1.0:
+            loss = loss * weight
         if self.is_alone:
             for penalty in penalties:
                 loss = loss + penalty
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-            return loss.detach()
-        (loss * share.weight).backward()  # type: ignore[no-untyped-call]  # as above
-        detached = loss.detach()
+            return
+        loss.backward()  # type: ignore[no-untyped-call]  # as above
         for penalty in penalties:
-            detached = detached + penalty.detach()
             _add_gradients(penalty, weights)
-        return detached
 
     def total(self, value: Tensor) -> Tensor:
         """The sum over all ranks, on each of them."""

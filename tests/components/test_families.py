@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from raytune_pipe.base import Component, members
+from raytune_pipe.components.augmentations import Augmentations
 from raytune_pipe.components.datasets import Dataset
 from raytune_pipe.components.datasets import Imported as ImportedDataset
 from raytune_pipe.components.datasets_arrays import Arrays
@@ -22,7 +23,7 @@ from raytune_pipe.components.schedules import Piecewise, Schedule
 from raytune_pipe.components.stoppers import Stoppers
 
 UNIONS = (Dataset, Model, Initializer, Loss, Optimizer, Schedule)
-MAPPINGS = (Regularizers, Stoppers)
+MAPPINGS = (Augmentations, Regularizers, Stoppers)
 MEMBERS = [member for family in (*UNIONS, *MAPPINGS) for member in members(family)]
 
 REQUIRED: dict[type[Component], dict[str, Any]] = {

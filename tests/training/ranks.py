@@ -1,5 +1,6 @@
 """Trains trials as one of several ranks: started by `test_world.py` once for each rank."""
 
+import faulthandler
 import json
 import sys
 import time
@@ -20,6 +21,8 @@ from raytune_pipe.training.world import ALONE, World
 from raytune_pipe.trial import Trial
 
 LOOPBACK = "127.0.0.1"
+HANGS_AFTER_S = 110
+"""Seconds after which a rank that hangs tells where, and ends."""
 EPOCHS = 3
 PENALTIES = {"l1": {"weight": 1e-3}, "clip_norm": {"max_norm": 0.5}}
 MLP = {"kind": "mlp", "widths": [8]}
@@ -44,6 +47,8 @@ CASES = {
     "adamw": Case({"model": MLP, "optimizer": ADAMW, "regularizers": PENALTIES}),
     "weights that are not used": Case({"model": PARTLY_USED, "regularizers": PENALTIES}, 49),
     "patience": Case({"model": MLP, "stoppers": {"patience": {"epochs": 1, "min_improvement": 9}}}),
+    "micro-batches": Case({"model": MLP, "regularizers": PENALTIES, "micro_batches": 3}, 61),
+    "averages": Case({"model": RESNET, "regularizers": {"weight_averaging": {"decay": 0.9}}}),
     "diverges": Case({"model": MLP, "optimizer": {"kind": "sgd", "lr": 1e30}}),
 }
 
@@ -187,4 +192,5 @@ def meet(world: World, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)
     run_as(int(sys.argv[1]), Path(sys.argv[2]))

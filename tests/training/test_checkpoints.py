@@ -106,13 +106,13 @@ def test_a_file_of_another_kind_is_a_trial_error(tmp_path: Path, content: object
 
 
 def test_fits_its_own_model_only() -> None:
-    check_fits(checkpoint(3), nn.Linear(2, 3), "sgd")
+    check_fits(checkpoint(3), nn.Linear(2, 3), nn.MSELoss(), "sgd")
     with pytest.raises(TrialError, match=r"'weight' has shape \(3, 2\) in it and \(4, 2\)"):
-        check_fits(checkpoint(3), nn.Linear(2, 4), "sgd")
+        check_fits(checkpoint(3), nn.Linear(2, 4), nn.MSELoss(), "sgd")
     with pytest.raises(TrialError, match=r"'bias' has shape \(3,\) in it and none"):
-        check_fits(checkpoint(3), nn.Linear(2, 3, bias=False), "sgd")
+        check_fits(checkpoint(3), nn.Linear(2, 3, bias=False), nn.MSELoss(), "sgd")
     with pytest.raises(TrialError, match="optimizer kind, 'adamw', but got 'sgd'"):
-        check_fits(checkpoint(3), nn.Linear(2, 3), "adamw")
+        check_fits(checkpoint(3), nn.Linear(2, 3), nn.MSELoss(), "adamw")
 
 
 def test_a_checkpoint_that_finds_no_room_says_how_much_it_needs(tmp_path: Path) -> None:
