@@ -22,6 +22,14 @@ USER_CODE = Path(__file__).parent / "user_code"
 """Models and data sets as a user would bring them, for `kind: imported`."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all that share the embedded Ray in one."""
+    for item in items:
+        shares_ray = "local_ray" in getattr(item, "fixturenames", ())
+        group = "ray" if shares_ray else str(item.path.relative_to(item.config.rootpath))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """An embedded local Ray whose workers can import the user's code."""
