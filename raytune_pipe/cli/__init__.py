@@ -4,7 +4,7 @@ import click
 
 from raytune_pipe.cli.control import logs, status, stop, watch
 from raytune_pipe.cli.doctor import doctor
-from raytune_pipe.cli.experiments import plan, schema, validate
+from raytune_pipe.cli.experiments import plan, reference, schema, validate
 from raytune_pipe.cli.fetch import fetch
 from raytune_pipe.cli.importing import import_
 from raytune_pipe.cli.launch import launch
@@ -25,6 +25,7 @@ def main() -> None:
 
 for command in (validate, plan, train, launch, resume, analyze, best, verify, import_, schema):
     main.add_command(command)
+main.add_command(reference)
 main.add_command(doctor)
 for command in (status, watch, logs, stop, fetch):  # of a run that any process runs
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""Commands that read an experiment file and start nothing: validate, plan, schema."""
+"""Commands about experiment files that start nothing: validate, plan, schema, reference."""
 
 from typing import TYPE_CHECKING
 
@@ -77,3 +77,11 @@ def schema() -> None:
     from raytune_pipe.experiment import experiment_schema
 
     click.echo(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+
+
+@click.command()
+def reference() -> None:
+    """Print every component and field of experiment files, in Markdown."""
+    from raytune_pipe.report.reference_page import reference_page
+
+    click.echo(reference_page(), nl=False)
