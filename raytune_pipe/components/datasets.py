@@ -1,15 +1,16 @@
 """Datasets: in memory, split and standardized the same way for every trial of an experiment."""
 
-import importlib.util
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raytune_pipe.base import Component, ConfigError, Seed
+from raytune_pipe.base import Component, ConfigError, Count, Seed
 from raytune_pipe.components.datasets_arrays import Arrays
+from raytune_pipe.components.datasets_synthetic import Synthetic
+from raytune_pipe.components.datasets_tables import BreastCancer, Diabetes, Wine, bundled
+from raytune_pipe.components.datasets_text import Text
 from raytune_pipe.components.imported import Args, Target, load_target
-from raytune_pipe.components.splits import HeldOut, split_rows, to_data
+from raytune_pipe.components.splits import HeldOut, split_data
 from raytune_pipe.components.task import Data
 
 
@@ -24,23 +25,14 @@ class Digits(Component):
     """Share of the samples that score the trials."""
     test_fraction: HeldOut = 0.2
     """Share of the samples that is kept for the end."""
+    max_samples: Count | None = None
+    """At most that many samples of the training part, each class in proportion; all by default."""
 
     def load(self) -> Data:
         """Images [samples, 1, 8, 8] standardized by the training part; classes stratified."""
-        import numpy as np
-
-        # importing scikit-learn for its one CSV file would cost every worker a second
-        spec = importlib.util.find_spec("sklearn")
-        if spec is None or spec.origin is None:
-            raise ConfigError(
-                "dataset digits must find scikit-learn, which brings its file, but it is not"
-                " installed; run: pip install scikit-learn"
-            )
-        file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
-        table = np.loadtxt(file, delimiter=",", dtype=np.float32)
-        images, classes = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)
-        parts = split_rows(classes, self.validation_fraction, self.test_fraction, self.split_seed)
-        return to_data({part: (images[rows], classes[rows]) for part, rows in parts.items()})
+        table = bundled("digits", "digits.csv.gz")
+        images = table[:, :-1].reshape(-1, 1, 8, 8)
+        return split_data(self, images, table[:, -1].astype("int64"))
 
 
 class Imported(Component):
@@ -64,4 +56,7 @@ class Imported(Component):
         return data
 
 
-Dataset = Annotated[Digits | Arrays | Imported, Field(discriminator="kind")]
+Dataset = Annotated[
+    Digits | BreastCancer | Wine | Diabetes | Text | Synthetic | Arrays | Imported,
+    Field(discriminator="kind"),
+]

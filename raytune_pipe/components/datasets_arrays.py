@@ -8,12 +8,14 @@ from zipfile import BadZipFile
 
 from pydantic import AfterValidator
 
-from raytune_pipe.base import Component, ConfigError, Seed
+from raytune_pipe.base import Component, ConfigError, Count, Seed
 from raytune_pipe.components.splits import (
     PARTS,
     HeldOut,
     is_class,
-    split_rows,
+    limited,
+    not_finite,
+    split_data,
     to_data,
 )
 from raytune_pipe.components.task import Data
@@ -46,6 +48,8 @@ class Arrays(Component):
     """Share of the samples that score the trials."""
     test_fraction: HeldOut = 0.2
     """Share of the samples that is kept for the end."""
+    max_samples: Count | None = None
+    """At most that many samples of the training part, each class in proportion; all by default."""
 
     def load(self) -> Data:
         """The arrays as tensors; raises ConfigError if the file does not hold what it must."""
@@ -53,10 +57,9 @@ class Arrays(Component):
         for problem in _problems(arrays):
             raise ConfigError(f"{self.path} must {problem}; write it again with numpy.savez")
         if "x" in arrays:
-            x, y = arrays["x"], arrays["y"]
-            rows = split_rows(y, self.validation_fraction, self.test_fraction, self.split_seed)
-            return to_data({part: (x[rows[part]], y[rows[part]]) for part in PARTS})
-        return to_data({part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in PARTS})
+            return split_data(self, arrays["x"], arrays["y"])
+        data = to_data({part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in PARTS})
+        return limited(data, self.max_samples, self.split_seed)
 
     def _read(self) -> "dict[str, Array]":
         import numpy as np
@@ -106,19 +109,16 @@ def _problems(arrays: "Mapping[str, Array]") -> Iterator[str]:
 
 
 def _number_problems(name: str, array: "Array") -> Iterator[str]:
-    import numpy as np
-
     if array.dtype.kind not in "iufb":
         yield f"hold numbers in {name}, but holds {array.dtype}"
-    bad = array.size - np.count_nonzero(np.isfinite(array))
-    if bad:
+    elif bad := not_finite(array):
         yield f"hold finite numbers in {name}, but {bad} of {array.size} are not"
 
 
 def _shape_problems(x_name: str, x: "Array", y_name: str, y: "Array") -> Iterator[str]:
-    if x.ndim < 2:
+    if x.ndim < 2 or 0 in x.shape[1:]:
         yield f"hold {x_name} as [samples, features, ...], but its shape is {list(x.shape)}"
-    if y.ndim not in (1, 2):
+    if y.ndim not in (1, 2) or 0 in y.shape[1:]:
         yield f"hold {y_name} as [samples] or [samples, width], but its shape is {list(y.shape)}"
     if not len(x) == len(y) > 0:
         yield f"hold as many {x_name} as {y_name}, at least one, but has {len(x)} and {len(y)}"

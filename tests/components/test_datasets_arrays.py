@@ -62,6 +62,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "text": ({"x": X, "y": np.full(40, "cat")}, "hold numbers in y, but holds <U3;"),
     "nan": ({"x": X, "y": WITH_NAN}, "hold finite numbers in y, but 1 of 40 are not;"),
+    "too large": ({"x": X, "y": X[:, 0] + 1e39}, "hold finite numbers in y, but 40 of 40 are"),
+    "no features": ({"x": X[:, :0], "y": CLASSES}, r"x as \[samples, features, .*\[40, 0\];"),
     "negative": ({"x": X, "y": CLASSES - 1}, "count its classes from 0, but has a class -1;"),
     "unseen": (users_split(y_test=CLASSES + 1), "every class in its training part, but class 4"),
     "types": (users_split(y_test=X[:, 0]), "all targets as integers or none"),

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raytune_pipe.base import ConfigError
-from raytune_pipe.components.splits import PARTS, split_rows, to_data
+from raytune_pipe.components import splits
+from raytune_pipe.components.splits import PARTS, limited, split_rows, standardized, to_data
 
 
 @settings(max_examples=50)
@@ -74,3 +75,46 @@ def test_regression_targets_stay_as_they_are(targets: np.ndarray) -> None:
     assert data.task.kind == "regression"
     assert data.task.outputs == data.train.targets.shape[1]
     assert np.array_equal(data.train.targets.numpy().reshape(targets.shape), targets)
+
+
+def test_a_class_of_two_keeps_one_to_train_on() -> None:
+    rows = split_rows(np.array([0] * 20 + [1] * 2), 0.45, 0.45, 0)
+    assert (rows["train"] >= 20).sum() == 1
+
+
+def test_targets_are_standardized_by_the_training_part_where_that_is_asked() -> None:
+    draw = np.random.default_rng(0)
+    parts = {part: (draw.normal(size=(50, 2)), draw.normal(7, 3, 50)) for part in PARTS}
+    data = to_data(parts, standardize_targets=True)
+    torch.testing.assert_close(data.train.targets.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+    expected = (parts["test"][1] - parts["train"][1].mean()) / parts["train"][1].std()
+    torch.testing.assert_close(data.test.targets[:, 0], torch.from_numpy(expected).float())
+
+
+@pytest.mark.parametrize("shape", [(70, 5), (30, 3, 4, 4)])
+def test_large_arrays_are_standardized_in_chunks(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    at_once = standardized({"train": array})["train"]
+    monkeypatch.setattr(splits, "CHUNK", 100)
+    np.testing.assert_allclose(standardized({"train": array})["train"], at_once, atol=1e-6)
+
+
+@settings(max_examples=30)
+@given(sizes=st.lists(st.integers(4, 60), min_size=2, max_size=5), share=st.floats(0.05, 0.95))
+def test_a_limited_choice_keeps_the_proportions(sizes: list[int], share: float) -> None:
+    classes = np.repeat(np.arange(len(sizes)), sizes)
+    inputs = np.arange(len(classes), dtype=float)[:, None]
+    data = to_data(dict.fromkeys(PARTS, (inputs, classes)))
+    count = max(1, round(share * len(classes)))
+    chosen = limited(data, count, 0).train.targets
+    assert len(chosen) == count
+    for label, size in enumerate(sizes):
+        assert abs(int((chosen == label).sum()) - count * size / len(classes)) <= 1
+
+
+def test_one_sample_of_each_class_is_the_smallest_choice() -> None:
+    data = to_data({part: (np.ones((60, 1)), np.arange(60) % 6) for part in PARTS})
+    assert limited(data, 6, 3).train.targets.sort().values.tolist() == list(range(6))
+    assert limited(data, 60, 3) is limited(data, None, 3) is data
