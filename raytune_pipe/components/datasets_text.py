@@ -52,10 +52,10 @@ class Text(Component):
 
         text = _users_text(Path(self.path)) if self.path else _pythons_text()
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-        validation = round(self.validation_fraction * len(codes))
-        test = round(self.test_fraction * len(codes))
-        cut = len(codes) - validation - test
-        parts = np.split(codes, [cut, cut + validation])
+        scored, kept = (
+            round(share * len(codes)) for share in (self.validation_fraction, self.test_fraction)
+        )
+        parts = np.split(codes, [len(codes) - kept - scored, len(codes) - kept])
         if min(map(len, parts)) <= self.length:
             raise ConfigError(
                 f"each part of the text must be longer than a window of {self.length} characters,"
