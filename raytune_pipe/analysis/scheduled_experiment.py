@@ -15,10 +15,10 @@ from raytune_pipe.components.schedules import (
     Constant,
     Piecewise,
     Plateau,
-    Progress,
     Schedule,
     Warmup,
 )
+from raytune_pipe.components.schedules_progress import Progress
 from raytune_pipe.components.searchers import Random
 from raytune_pipe.experiment import Experiment
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from raytune_pipe.base import MUTABLE, Component, Fraction, NonNegative, Positive, Value
-from raytune_pipe.components.schedules import Factors
+from raytune_pipe.components.schedules_progress import Factors
 
 if TYPE_CHECKING:
     from torch import nn, optim

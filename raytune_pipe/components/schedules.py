@@ -2,32 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from raytune_pipe.base import Component, CountOrZero, NonNegative, Positive, Probability
-
-
-class Progress(NamedTuple):
-    """How far a trial has come."""
-
-    epoch: float
-    """Passes over the data so far, fractions included."""
-    step: int
-    """Optimizer updates so far."""
-    epochs: int
-    """Planned passes."""
-    steps_per_epoch: int
-    base_lr: float
-    """The optimizer's own learning rate, which the factor multiplies."""
-
-
-class Factors(NamedTuple):
-    """What multiplies the optimizer's own learning rate and momentum."""
-
-    lr: float = 1.0
-    momentum: float = 1.0
+from raytune_pipe.components.schedules_cyclic import (
+    CosineRestarts,
+    OneCycle,
+    Triangular,
+    WarmupStableDecay,
+)
+from raytune_pipe.components.schedules_decay import (
+    Exponential,
+    Inverse,
+    InverseSqrt,
+    MultiStep,
+    Polynomial,
+    Sigmoid,
+    Step,
+)
+from raytune_pipe.components.schedules_progress import Factors, Progress
 
 
 class Constant(Component):
@@ -149,10 +144,11 @@ class Plateau(Component):
 
 
 class Warmup(Component):
-    """Ramp linearly up to the factors of another schedule, then follow it.
+    """Ramp up to the factors of another schedule, then follow it.
 
-    The ramp multiplies: ``then`` counts its epochs from the start of the trial, so the milestones
-    and the planned end stay where they are (Goyal et al. 2017, arXiv:1706.02677).
+    A ramp goes from ``start_factor`` to 1 in a straight line, or as start_factor ** (1 - done). It
+    multiplies: ``then`` counts its epochs from the start of the trial, so the milestones and the
+    planned end stay where they are (Goyal et al. 2017, arXiv:1706.02677).
     """
 
     kind: Literal["warmup"] = "warmup"
@@ -161,6 +157,8 @@ class Warmup(Component):
     """Length of the ramp; may be a fraction."""
     start_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Where the ramp starts."""
+    shape: Literal["linear", "exponential"] = "linear"
+    """How the ramp rises: by the same amount in equal times, or by the same factor."""
     then: "Schedule" = Constant()
     """The schedule that is ramped up to."""
 
@@ -172,10 +170,31 @@ class Warmup(Component):
     def factors(self, progress: Progress, scores: Sequence[float]) -> Factors:
         """The factors of ``then``, its learning rate times the ramp."""
         done = min(progress.epoch / self.epochs, 1.0)
-        ramp = self.start_factor + (1.0 - self.start_factor) * done
+        if self.shape == "linear":
+            ramp = self.start_factor + (1.0 - self.start_factor) * done
+        else:
+            ramp = self.start_factor ** (1.0 - done)
         lr, momentum = self.then.factors(progress, scores)
         return Factors(lr=ramp * lr, momentum=momentum)
 
 
-Schedule = Annotated[Constant | Piecewise | Cosine | Plateau | Warmup, Field(discriminator="kind")]
+Schedule = Annotated[
+    Constant
+    | Piecewise
+    | Step
+    | MultiStep
+    | Exponential
+    | Inverse
+    | InverseSqrt
+    | Polynomial
+    | Sigmoid
+    | Plateau
+    | Cosine
+    | CosineRestarts
+    | OneCycle
+    | Triangular
+    | WarmupStableDecay
+    | Warmup,
+    Field(discriminator="kind"),
+]
 Warmup.model_rebuild()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raytune_pipe.base import Value
-from raytune_pipe.components.schedules import Factors, Progress
+from raytune_pipe.components.schedules_progress import Factors, Progress
 from raytune_pipe.components.task import Data
 from raytune_pipe.training.averages import WeightAverages
 from raytune_pipe.training.checkpoints import (

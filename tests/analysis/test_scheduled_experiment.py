@@ -11,7 +11,7 @@ from raytune_pipe.analysis.best import best_trial
 from raytune_pipe.analysis.lineage_schedule import lineage_schedule
 from raytune_pipe.analysis.scheduled_experiment import ScheduledExperiment, scheduled_experiment
 from raytune_pipe.base import to_json
-from raytune_pipe.components.schedules import Progress
+from raytune_pipe.components.schedules_progress import Progress
 from raytune_pipe.experiment import Experiment
 from tests.analysis.lineages import STEPS, epochs_of, population
 

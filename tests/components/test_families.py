@@ -20,6 +20,7 @@ from raytune_pipe.components.models import Model
 from raytune_pipe.components.optimizers import Optimizer
 from raytune_pipe.components.regularizers import Regularizers
 from raytune_pipe.components.schedules import Piecewise, Schedule
+from raytune_pipe.components.schedules_decay import MultiStep
 from raytune_pipe.components.stoppers import Stoppers
 
 UNIONS = (Dataset, Model, Initializer, Loss, Optimizer, Schedule)
@@ -30,6 +31,7 @@ REQUIRED: dict[type[Component], dict[str, Any]] = {
     Arrays: {"path": "/data/own.npz"},
     ImportedDataset: {"target": "my_pkg.data:load", "args": {"fold": 3}},
     ImportedModel: {"target": "my_pkg.nets:Wide", "args": {"widths": [8, 4]}},
+    MultiStep: {"milestones": (30, 60)},
     Piecewise: {"multipliers": {0: 1.0, 30: 0.1}},
 }
 

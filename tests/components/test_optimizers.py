@@ -9,7 +9,7 @@ from torch import Tensor, nn, optim
 
 from raytune_pipe.base import Mutable, members
 from raytune_pipe.components.optimizers import AdamW, Optimizer, Sgd
-from raytune_pipe.components.schedules import Factors
+from raytune_pipe.components.schedules_progress import Factors
 
 each_optimizer = pytest.mark.parametrize(
     "member", members(Optimizer), ids=lambda member: member.__name__
