@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from raytune_pipe.base import Value
-from raytune_pipe.distributions import DISTRIBUTION, Distribution
+from raytune_pipe.distributions import DISTRIBUTION, Distribution, drawn
 
 Values = Mapping[str, Value]
 """Hyperparameter values by dotted name; a name that is absent or None does not apply."""
@@ -79,6 +79,14 @@ class SearchSpace:
         values: dict[str, Value] = {}
         for hyperparameter in self.hyperparameters:
             value = hyperparameter.distribution.from_unit(units[hyperparameter.name])
+            values[hyperparameter.name] = value if hyperparameter.applies(values) else None
+        return values
+
+    def drawn(self, units: Mapping[str, float]) -> dict[str, Value]:
+        """The same from even draws, one per name, by the user's priors where there are any."""
+        values: dict[str, Value] = {}
+        for hyperparameter in self.hyperparameters:
+            value = drawn(hyperparameter.distribution, units[hyperparameter.name])
             values[hyperparameter.name] = value if hyperparameter.applies(values) else None
         return values
 

@@ -13,7 +13,7 @@ from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.grids import masked
 from raytune_pipe.analysis.plain_values import plain
 from raytune_pipe.base import Value, to_json
-from raytune_pipe.distributions import Choice, Distribution
+from raytune_pipe.distributions import Choice, Distribution, nearest_value
 from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
 
 Array = NDArray[np.float64]
@@ -121,13 +121,9 @@ def _nearest(distribution: Distribution, value: Value) -> Value:
         return value
     if isinstance(value, bool | str) or value is None:
         return None
-    if not isinstance(distribution, Choice):
-        low, high = distribution.low, distribution.high
-        return low if value < low else high if value > high else round(value)
-    if not distribution.ordered:
+    if isinstance(distribution, Choice) and not distribution.ordered:
         return None
-    numbers = [label for label in distribution.labels if isinstance(label, int | float)]
-    return min(numbers, key=lambda label: abs(label - value))
+    return nearest_value(distribution, value)
 
 
 def _unused(one: Hyperparameter, own: Value, value: Value) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytune_pipe.analysis.observations import Observations
-from raytune_pipe.distributions import Choice, Distribution, IntUniform
+from raytune_pipe.distributions import Choice, Distribution, LogIntUniform, LogUniform, count_of
 
 Array = NDArray[np.float64]
 
@@ -58,8 +58,9 @@ def _coverage(distribution: Distribution, units: Array) -> float:
 
 
 def _cells(distribution: Distribution) -> int:
+    count = count_of(distribution)
     if isinstance(distribution, Choice):
-        return len(distribution.options)
-    if isinstance(distribution, IntUniform):
-        return min(distribution.high - distribution.low + 1, CELLS)
-    return CELLS
+        return count or CELLS
+    if count is None or isinstance(distribution, LogIntUniform | LogUniform):
+        return CELLS
+    return min(count, CELLS)

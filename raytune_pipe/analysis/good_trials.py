@@ -16,12 +16,11 @@ from raytune_pipe.analysis.observations import Observations
 from raytune_pipe.analysis.plain_values import plain
 from raytune_pipe.analysis.verdicts import tiers_of
 from raytune_pipe.components.surrogates import Surrogate
-from raytune_pipe.distributions import LogUniform, Uniform
+from raytune_pipe.distributions import count_of
 from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
 
-_REAL = (Uniform, LogUniform)
 BEST = 0.25
 """The part of the space that counts as good."""
 SAMPLE = 1024
@@ -118,7 +117,7 @@ def _shares(surrogate: Surrogate, space: SearchSpace, sample: Array) -> Array:
     ends = np.cumsum([one.shape[0] * one.shape[1] for one in moved])[:-1]
     values = [one.reshape(len(starts), -1) for one in np.split(surrogate.predict(flat), ends)]
     within = [
-        _variance_below(one, threshold, is_lattice=isinstance(axis.distribution, _REAL))
+        _variance_below(one, threshold, is_lattice=count_of(axis.distribution) is None)
         for one, axis in zip(values, space, strict=True)
     ]
     left: Array = (np.column_stack(within) * applying).mean(axis=0)

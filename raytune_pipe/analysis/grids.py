@@ -9,7 +9,7 @@ from scipy.stats import qmc
 
 from raytune_pipe.base import Value
 from raytune_pipe.components.surrogates import applies
-from raytune_pipe.distributions import Choice, Distribution, IntUniform, LogIntUniform
+from raytune_pipe.distributions import Choice, Distribution, count_of, values_of
 from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
@@ -80,13 +80,11 @@ def grid_of(space: SearchSpace, name: str, points: int = POINTS) -> Grid:
 
 
 def _all_values(distribution: Distribution, most: int) -> tuple[Value, ...] | None:
-    if isinstance(distribution, Choice):
-        few = len(distribution.options) <= most or not distribution.ordered
-        return distribution.labels if few else None
-    if isinstance(distribution, IntUniform | LogIntUniform):
-        whole = range(distribution.low, distribution.high + 1)
-        return tuple(whole) if len(whole) <= most else None
-    return None
+    count = count_of(distribution)
+    has_order = not isinstance(distribution, Choice) or distribution.ordered
+    if count is None or (count > most and has_order):
+        return None
+    return values_of(distribution)
 
 
 def even_units(distribution: Distribution, points: int, shift: float = 0.5) -> Array:
@@ -101,9 +99,9 @@ def even_units(distribution: Distribution, points: int, shift: float = 0.5) -> A
 
 def snapped(distribution: Distribution, units: Array) -> Array:
     """Units of the values that these units stand for."""
-    if isinstance(distribution, Choice | IntUniform | LogIntUniform):
-        return np.array([distribution.to_unit(distribution.from_unit(unit)) for unit in units])
-    return units
+    if count_of(distribution) is None:
+        return units
+    return np.array([distribution.to_unit(distribution.from_unit(unit)) for unit in units])
 
 
 def spread_units(space: SearchSpace, count: int) -> Array:

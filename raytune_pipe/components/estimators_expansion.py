@@ -14,7 +14,14 @@ from scipy.linalg import helmert
 
 from raytune_pipe.components.estimators_evidence import VANISHED, Evidence, maximize_evidence
 from raytune_pipe.components.surrogates import Shares, ancestors, applies
-from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform
+from raytune_pipe.distributions import (
+    Choice,
+    Distribution,
+    LogIntUniform,
+    LogUniform,
+    count_of,
+    values_of,
+)
 from raytune_pipe.search_space import SearchSpace
 
 Array = NDArray[np.float64]
@@ -33,7 +40,7 @@ effect)."""
 LEADING = 4
 """Hyperparameters of which triples are made."""
 MOST_LEVELS = 1000
-"""Whole numbers with more values than this are treated as continuous."""
+"""A distribution of more values than this is treated as continuous."""
 
 
 class Axis(NamedTuple):
@@ -55,12 +62,12 @@ class Axis(NamedTuple):
         return values
 
 
-def axis_of(distribution: object, degree: int) -> Axis:
+def axis_of(distribution: Distribution, degree: int) -> Axis:
     """The functions of a distribution, up to a degree and to what its values tell apart."""
     if isinstance(distribution, Choice) and not distribution.ordered:
         levels = len(distribution.options)
         return Axis(np.sqrt(levels) * helmert(levels).T, np.ones(levels - 1), False)
-    values = _whole_values(distribution)
+    values = _discrete_values(distribution)
     if values is None:
         return Axis(
             np.diag(np.sqrt(2.0 * np.arange(degree + 1) + 1))[:, 1:],
@@ -74,21 +81,18 @@ def axis_of(distribution: object, degree: int) -> Axis:
     return Axis(np.linalg.inv(triangle)[:, 1:], np.arange(1.0, degree + 1), True)
 
 
-def _whole_values(distribution: object) -> tuple[Array, Array] | None:
+def _discrete_values(distribution: Distribution) -> tuple[Array, Array] | None:
     """Units and probabilities of a discrete distribution's values; None for a continuous one."""
-    if isinstance(distribution, Choice):
-        levels = len(distribution.options)
-        return (np.arange(levels) + 0.5) / levels, np.full(levels, 1 / levels)
-    if not isinstance(distribution, IntUniform | LogIntUniform):
+    count = count_of(distribution)
+    if count is None or (count > MOST_LEVELS and not isinstance(distribution, Choice)):
         return None
-    if distribution.high - distribution.low >= MOST_LEVELS:
-        return None
-    whole = np.arange(distribution.low, distribution.high + 1)
-    if isinstance(distribution, IntUniform):
-        return (whole - distribution.low + 0.5) / len(whole), np.full(len(whole), 1 / len(whole))
-    edges = np.log(np.append(whole, distribution.high + 1) - 0.5)
+    if not isinstance(distribution, LogIntUniform | LogUniform):
+        return (np.arange(count) + 0.5) / count, np.full(count, 1 / count)
+    quantum = distribution.quantum if isinstance(distribution, LogUniform) else 1
+    numbers = np.array(values_of(distribution), dtype=float)
+    edges = np.log(np.append(numbers, distribution.high + (quantum or 1)) - (quantum or 1) / 2)
     width = edges[-1] - edges[0]
-    return (np.log(whole) - edges[0]) / width, np.diff(edges) / width
+    return (np.log(numbers) - edges[0]) / width, np.diff(edges) / width
 
 
 class Terms:

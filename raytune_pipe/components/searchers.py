@@ -23,7 +23,7 @@ class Random(Component):
     def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:
         """The values of every trial, in order."""
         return [
-            space.from_units({name: unit_draw(seed, "random", trial, name) for name in space.names})
+            space.drawn({name: unit_draw(seed, "random", trial, name) for name in space.names})
             for trial in range(trials)
         ]
 
@@ -47,15 +47,15 @@ class Sobol(Component):
         sequence = Sequence(len(space), scramble=True, rng=seed)
         points = sequence.random_base2((trials - 1).bit_length())[:trials]
         return [
-            space.from_units(dict(zip(space.names, map(float, point), strict=True)))
-            for point in points
+            space.drawn(dict(zip(space.names, map(float, point), strict=True))) for point in points
         ]
 
 
 class Grid(Component):
     """Try every combination of evenly spaced values; the last hyperparameter varies fastest.
 
-    A hyperparameter that does not apply under some option adds nothing there.
+    A hyperparameter that does not apply under some option adds nothing there. The values are even
+    on the declared scales: priors of the user's change nothing here.
     """
 
     kind: Literal["grid"] = "grid"

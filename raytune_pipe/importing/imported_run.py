@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raytune_pipe.base import ConfigError, Value, to_json
-from raytune_pipe.distributions import Choice
+from raytune_pipe.distributions import Choice, nearest_value
 from raytune_pipe.results.columns import RESERVED, STANDARD_METRICS
 from raytune_pipe.results.events import DecisionRecord, Status
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
@@ -85,14 +85,10 @@ def nearest(one: Hyperparameter, value: Value) -> Value:
     distribution = one.distribution
     if value is None or distribution.contains(value):
         return value
-    if isinstance(value, int | float) and type(value) is not bool and math.isfinite(value):
-        if not isinstance(distribution, Choice):
-            held = min(max(value, distribution.low), distribution.high)
-            return held if distribution.contains(held) else round(held)
-        if distribution.ordered:
-            numbers = [label for label in distribution.labels if isinstance(label, int | float)]
-            number: float = value
-            return min(numbers, key=lambda label: abs(label - number))
+    is_ordered = not isinstance(distribution, Choice) or distribution.ordered
+    number = value if isinstance(value, int | float) and type(value) is not bool else math.nan
+    if is_ordered and math.isfinite(number):
+        return nearest_value(distribution, number)
     raise ConfigError(
         f"search_space.{one.name}: must hold every value that was tried, but {value!r} is not in "
         f"{distribution!r}; mend the search space"

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from raytune_pipe.base import Value, to_json
-from raytune_pipe.distributions import Choice, Distribution
+from raytune_pipe.distributions import Choice, Distribution, LogUniform, Uniform
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.scheduling.successive_halving import ControlPrice, rungs
 from raytune_pipe.search_space import Hyperparameter
@@ -66,7 +66,12 @@ def describe_distribution(distribution: Distribution) -> str:
     """A distribution in words: ``log_uniform 0.0001 to 1``, ``choice of 16, 32, 64``."""
     if isinstance(distribution, Choice):
         return f"choice of {', '.join(map(number, distribution.labels))}"
-    return f"{distribution.kind} {number(distribution.low)} to {number(distribution.high)}"
+    words = f"{distribution.kind} {number(distribution.low)} to {number(distribution.high)}"
+    if isinstance(distribution, Uniform | LogUniform) and distribution.quantum is not None:
+        words += f" by {number(distribution.quantum)}"
+    if prior := distribution.prior:
+        words += f", likeliest {number(prior.center)} ({prior.confidence} confidence)"
+    return words
 
 
 def number(value: Value) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from raytune_pipe.base import Value
+from raytune_pipe.distributions import drawn
 from raytune_pipe.scheduling.decisions import Change
 from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
 
@@ -67,7 +68,7 @@ def _explore_one(
     """Use one draw for all: its low part resamples, the rest is halved into down and up."""
     distribution = hyperparameter.distribution
     if unit < resample_probability:
-        return Explored(distribution.from_unit(unit / resample_probability), "resample")
+        return Explored(drawn(distribution, unit / resample_probability), "resample")
     goes_up = unit >= (1 + resample_probability) / 2
     moved = distribution.step(value, perturbation if goes_up else -perturbation)
     return Explored(moved, "copy" if moved == value else "perturb")
