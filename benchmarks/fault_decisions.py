@@ -15,6 +15,7 @@ from raytune_pipe.results.journal import JOURNAL, read_events
 from benchmarks.decided import decided, differing
 from benchmarks.fault_phases import KilledRun
 
+SCHEDULERS = ("asha", "hyperband", "median", "pbt")
 KILLS_AFTER = (2, 5, 9)
 """Reports: before the first barrier, and after the first and the second."""
 
@@ -25,7 +26,7 @@ def main() -> None:
     failed = False
     print("| scheduler | killed after report | decisions and ends | differing |")
     print("| --- " * 4 + "|", flush=True)
-    for scheduler in ("asha", "pbt"):
+    for scheduler in SCHEDULERS:
         whole = KilledRun(folder / scheduler, scheduler, concurrent=1)
         whole.end()
         expected = decided(read_events(whole.path / JOURNAL))

@@ -38,6 +38,8 @@ trials: {TRIALS}
 SCHEDULERS = {
     "pbt": "{kind: pbt, interval_epochs: 1, quantile: 0.25}",
     "asha": "{kind: asha, grace_epochs: 1, reduction_factor: 2}",
+    "hyperband": "{kind: hyperband, reduction_factor: 2}",
+    "median": "{kind: median, min_trials: 2}",
     "random": "{kind: fifo}",
 }
 IN_A_RESUME = ("the replay", "after the replay")

@@ -17,7 +17,8 @@ import click
 import numpy as np
 
 from raytune_pipe import load_experiment
-from raytune_pipe.components.schedulers import Asha, Pbt
+from raytune_pipe.components.schedulers import Asha
+from raytune_pipe.components.schedulers_populations import Pbt
 from raytune_pipe.scheduling.decisions import DecisionMaker, TrialId
 from raytune_pipe.scheduling.run_to_end import RunToEnd
 from raytune_pipe.search_space import SearchSpace, Values

@@ -60,8 +60,10 @@ def scheduler_problems(
             f"must stay fixed under {scheduler.kind}, which compares trials by their epochs;"
             " leave it out, or choose scheduler fifo",
         )
-    field = "grace_epochs" if scheduler.kind == "asha" else "interval_epochs"
-    first = scheduler.grace_epochs if scheduler.kind == "asha" else scheduler.interval_epochs
+    if scheduler.kind == "pbt":
+        field, first = "interval_epochs", scheduler.interval_epochs
+    else:
+        field, first = "grace_epochs", scheduler.grace_epochs
     if first > trial.epochs:
         yield Problem(
             ("scheduler", field),

@@ -125,6 +125,18 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
         ({}, {"scheduler": {"kind": "asha", "grace_epochs": 9}}, "scheduler.grace_epochs", "of 8"),
         (
             {},
+            {"scheduler": {"kind": "hyperband", "grace_epochs": 9}},
+            "scheduler.grace_epochs",
+            "8",
+        ),
+        (
+            {},
+            {"scheduler": {"kind": "median", "grace_epochs": 9}},
+            "scheduler.grace_epochs",
+            "of 8",
+        ),
+        (
+            {},
             {"scheduler": {"kind": "pbt", "interval_epochs": 9}},
             "scheduler.interval_epochs",
             "8 e",
@@ -151,6 +163,12 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
             {"scheduler": {"kind": "asha"}},
             "search_space.epochs",
             "must stay fixed under asha",
+        ),
+        (
+            {"epochs": {"kind": "int_uniform", "low": 4, "high": 8}},
+            {"scheduler": {"kind": "hyperband"}},
+            "search_space.epochs",
+            "must stay fixed under hyperband",
         ),
         (
             {"optimizer": SGD_OR_ADAMW, "optimizer.momentum": {**LR, "high": 0.9}},

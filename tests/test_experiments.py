@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytune_pipe import launch, load_experiment
-from raytune_pipe.components.schedulers import Pbt
+from raytune_pipe.components.schedulers_populations import Pbt
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
 SHORT = ["trials=4", "epochs=2"]

@@ -95,35 +95,44 @@ def _events(
     seconds: Seconds,
 ) -> Iterator[Event]:
     """Reports, decisions and ends in the order in which the workers would make them."""
-    waiting = list(plan)[::-1]
+    waiting = [one.trial_id for one in plan][::-1]
+    released: list[str] = []
+    """Those that go on, before a new one starts."""
+    reached: dict[str, int] = dict.fromkeys(curves, 0)
     busy: list[tuple[float, str, int]] = []
     """When a worker's epoch ends, its trial, and the number of that epoch."""
     of_id = {one.trial_id: one for one in plan}
     now = 0.0
-    while waiting or busy:
-        while waiting and len(busy) < WORKERS:
-            name = waiting.pop().trial_id
-            heapq.heappush(busy, (now + seconds(of_id[name]), name, 1))
+    while waiting or released or busy:
+        while (released or waiting) and len(busy) < WORKERS:
+            name = released.pop(0) if released else waiting.pop()
+            heapq.heappush(busy, (now + seconds(of_id[name]), name, reached[name] + 1))
         now, name, epoch = heapq.heappop(busy)
         report = _report(of_id[name], epoch, float(curves[name][epoch - 1]), now)
         yield report
-        (decision,) = maker.on_report(
+        reached[name] = epoch
+        decisions = maker.on_report(
             Report(name, epoch, float(epoch), report["score"], report["values"])
         )
-        if decision.action == "stop" or decision.rung is not None:
-            yield _decided(decision, epoch)
-        status = _end(decision, is_last=epoch == len(curves[name]))
-        if status:
-            yield {
-                "event": "end",
-                "trial_id": name,
-                "status": status,
-                "reason": None,
-                "error": None,
-                "time": now,
-            }
-        else:
-            heapq.heappush(busy, (now + seconds(of_id[name]), name, epoch + 1))
+        for decision in decisions:
+            if decision.action == "stop" or decision.rung is not None:
+                yield _decided(name, decision, epoch)
+            status = _end(decision, is_last=reached[decision.trial] == len(curves[decision.trial]))
+            if status:
+                yield _ended(decision.trial, status, now)
+            elif decision.action != "wait":
+                released.append(decision.trial)
+
+
+def _ended(name: str, status: Status, now: float) -> Event:
+    return {
+        "event": "end",
+        "trial_id": name,
+        "status": status,
+        "reason": None,
+        "error": None,
+        "time": now,
+    }
 
 
 def _end(decision: Decision, is_last: bool) -> Status | None:
@@ -151,7 +160,6 @@ def _report(planned: PlannedTrial, epoch: int, loss: float, now: float) -> Repor
     }
 
 
-def _decided(decision: Decision, report: int) -> DecisionEvent:
+def _decided(trial: str, decision: Decision, report: int) -> DecisionEvent:
     record = cast(DecisionRecord, dataclasses.asdict(decision))
-    trial = decision.trial
     return {"event": "decision", "trial_id": trial, "report": report, "decisions": [record]}

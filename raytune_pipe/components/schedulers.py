@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from raytune_pipe.base import Component, Count, Fraction, Probability
+from raytune_pipe.base import Component, Count, Fraction
+from raytune_pipe.components.schedulers_populations import Pbt
 from raytune_pipe.scheduling.decisions import DecisionMaker, TrialId
 from raytune_pipe.search_space import SearchSpace
 
 if TYPE_CHECKING:
+    from raytune_pipe.scheduling.hyperband import Bracket
     from raytune_pipe.scheduling.successive_halving import SuccessiveHalving
 
 
@@ -83,50 +85,71 @@ class Asha(Component):
         return tuple(sorted(end for end in ends if end < epochs))
 
 
-class Pbt(Component):
-    """Train a population whose worst copy its best (Jaderberg et al. 2017, arXiv:1711.09846).
+class Hyperband(Component):
+    """Halve brackets of trials side by side (Li et al. 2018, JMLR 18(185)).
 
-    A copy takes over weights, optimizer state and searched hyperparameters, and explores: each
-    hyperparameter is moved a step on its declared scale or drawn anew, always within its space.
+    All trials of a bracket wait for each other at its rungs, where the best 1 / reduction_factor
+    go on. Brackets range from many trials with an early first rung to few that are never stopped;
+    the plan is dealt to them in the paper's proportions, which `plan` shows.
     """
 
-    kind: Literal["pbt"] = "pbt"
+    kind: Literal["hyperband"] = "hyperband"
     """Name of the scheduler."""
-    interval_epochs: Count = 1
-    """Epochs between two decisions."""
-    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    """Share of the population that is replaced, and that may be copied; one member at least."""
-    synchronous: bool = True
-    """Whether members wait for each other at each decision; else each is compared as it comes."""
-    perturbation: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Size of an explore step, as a share of the declared range on its declared scale."""
-    resample_probability: Probability = 0.25
-    """Probability that a hyperparameter is drawn anew instead of moved."""
+    grace_epochs: Count = 1
+    """Fewest epochs that any trial trains: one unit of the paper's resource."""
+    reduction_factor: Annotated[float, Field(ge=2)] = 3.0
+    """Ratio of one rung's epochs to the rung's before; 1 in so many trials goes on (eta, usually 3
+    or 4)."""
 
     def build(
         self, space: SearchSpace, plan: Sequence[TrialId], epochs: int, seed: int
     ) -> DecisionMaker:
         """The decision maker, fresh."""
-        from raytune_pipe.scheduling.asynchronous_population import (
-            AsynchronousPopulationBasedTraining,
-        )
-        from raytune_pipe.scheduling.exploit import Exploits
-        from raytune_pipe.scheduling.population import PopulationBasedTraining
+        from raytune_pipe.scheduling.hyperband import BracketedHalving
 
-        milestones = self.milestones(epochs)
-        exploits = Exploits(
-            space,
-            seed=seed,
-            perturbation=self.perturbation,
-            resample_probability=self.resample_probability,
-            limit=len(milestones) + 1,
-        )
-        maker = PopulationBasedTraining if self.synchronous else AsynchronousPopulationBasedTraining
-        return maker(plan, exploits, milestones=milestones, epochs=epochs, quantile=self.quantile)
+        dealt = self.brackets(len(plan), epochs)
+        return BracketedHalving(plan, dealt, epochs=epochs, seed=seed)
+
+    def brackets(self, trials: int, epochs: int) -> "tuple[Bracket, ...]":
+        """The brackets that so many trials are dealt to, the most aggressive of a round first."""
+        from raytune_pipe.scheduling.hyperband import brackets
+
+        return brackets(trials, epochs, self.grace_epochs, self.reduction_factor)
 
     def milestones(self, epochs: int) -> tuple[int, ...]:
-        """Every multiple of the interval below the budget."""
-        return tuple(range(self.interval_epochs, epochs, self.interval_epochs))
+        """The rungs of all brackets: those of the one that begins earliest."""
+        from raytune_pipe.scheduling.hyperband import rungs
+
+        return rungs(epochs, self.grace_epochs, self.reduction_factor)
 
 
-Scheduler = Annotated[Asha | Pbt | Fifo, Field(discriminator="kind")]
+class Median(Component):
+    """Stop trials by the median stopping rule (Golovin et al. 2017, KDD).
+
+    At each epoch a trial is stopped if its best score so far is worse than the median of the
+    running averages of all other trials that have got there.
+    """
+
+    kind: Literal["median"] = "median"
+    """Name of the scheduler."""
+    grace_epochs: Count = 1
+    """Epochs that every trial may train; the averages begin with the last of them."""
+    min_trials: Count = 3
+    """Other trials that must have reached an epoch before any is stopped there."""
+
+    def build(
+        self, space: SearchSpace, plan: Sequence[TrialId], epochs: int, seed: int
+    ) -> DecisionMaker:
+        """The decision maker, fresh."""
+        from raytune_pipe.scheduling.median_stopping import MedianStopping
+
+        return MedianStopping(
+            epochs=epochs, grace_epochs=self.grace_epochs, min_trials=self.min_trials
+        )
+
+    def milestones(self, epochs: int) -> tuple[int, ...]:
+        """Every epoch from the end of the grace on, below the budget."""
+        return tuple(range(self.grace_epochs, epochs))
+
+
+Scheduler = Annotated[Asha | Hyperband | Median | Pbt | Fifo, Field(discriminator="kind")]

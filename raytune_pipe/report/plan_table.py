@@ -1,5 +1,6 @@
 """What an experiment will do, before it does it: as plain values, and as a terminal shows it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from raytune_pipe.base import Value, to_json
 from raytune_pipe.distributions import Choice, Distribution, LogUniform, Uniform
 from raytune_pipe.experiment import Experiment, PlannedTrial
+from raytune_pipe.scheduling.hyperband import Bracket
 from raytune_pipe.scheduling.successive_halving import ControlPrice, rungs
 from raytune_pipe.search_space import Hyperparameter
 from raytune_pipe.trial import leaves
@@ -21,9 +23,10 @@ def plan_mapping(
     """The plan as plain values: the same for the same file and seed, wherever it is made.
 
     ``slots``, the trials at once, is left out where it is not known, and ``control_arm`` where
-    there is none.
+    there is none; ``expected_epochs`` is there where the scheduler plans how many trials it stops.
     """
     price = _control_price(experiment, plan)
+    expected = _expected_epochs(experiment)
     return {
         "experiment": experiment.resolved(),
         "space": experiment.space().to_mappings(),
@@ -33,6 +36,7 @@ def plan_mapping(
             {"trial_id": one.trial_id, "values": one.values, "leaves": leaves(one.trial)}
             for one in plan
         ],
+        **({} if expected is None else {"expected_epochs": expected}),
         **({} if price is None else {"control_arm": price._asdict()}),
         **({} if slots is None else {"trials_at_once": slots}),
     }
@@ -48,7 +52,7 @@ def plan_table(
     size = Table.grid("", "", padding=(0, 2))
     size.add_row("experiment", f"{experiment.name}, seed {experiment.seed}")
     size.add_row("trials", f"{len(plan)} by {experiment.searcher.kind} search")
-    size.add_row("epochs", f"{_total_epochs(plan)} at most, all trials together")
+    size.add_row("epochs", _epochs(experiment, plan))
     for words in _decisions(experiment):
         size.add_row("scheduler", words)
     if price := _control_price(experiment, plan):
@@ -85,6 +89,22 @@ def _total_epochs(plan: Sequence[PlannedTrial]) -> int:
     return sum(one.trial.epochs for one in plan)
 
 
+def _epochs(experiment: Experiment, plan: Sequence[PlannedTrial]) -> str:
+    """What all trials train together, in words."""
+    words, expected = f"{_total_epochs(plan)} at most", _expected_epochs(experiment)
+    words += ", all trials together"
+    return words if expected is None else f"{words}; {expected} where none ends of its own"
+
+
+def _expected_epochs(experiment: Experiment) -> int | None:
+    """What all trials train together where the scheduler plans how many it stops; else None."""
+    scheduler, epochs = experiment.scheduler, experiment.trial.epochs
+    if scheduler.kind != "hyperband":
+        return None
+    dealt = scheduler.brackets(experiment.trials, epochs)
+    return sum(bracket.total_epochs(epochs) for bracket in dealt)
+
+
 def _control_price(experiment: Experiment, plan: Sequence[PlannedTrial]) -> ControlPrice | None:
     scheduler, epochs = experiment.scheduler, experiment.trial.epochs
     if scheduler.kind != "asha" or scheduler.control_fraction == 0:
@@ -94,7 +114,7 @@ def _control_price(experiment: Experiment, plan: Sequence[PlannedTrial]) -> Cont
 
 
 def _decisions(experiment: Experiment) -> Iterator[str]:
-    """When the scheduler decides, a line for each bracket of ASHA."""
+    """When the scheduler decides, a line for each bracket."""
     scheduler, epochs = experiment.scheduler, experiment.trial.epochs
     if scheduler.kind == "asha":
         for bracket in range(scheduler.brackets):
@@ -105,6 +125,14 @@ def _decisions(experiment: Experiment) -> Iterator[str]:
                 f"asha, bracket {bracket}: {where};"
                 f" 1 in {scheduler.reduction_factor:g} goes on from each"
             )
+    elif scheduler.kind == "hyperband":
+        for dealt, rounds in Counter(scheduler.brackets(experiment.trials, epochs)).items():
+            yield _hyperband_bracket(dealt, rounds)
+    elif scheduler.kind == "median":
+        yield (
+            f"median: each epoch from {scheduler.grace_epochs} on, stops what is worse than the"
+            f" median of {scheduler.min_trials} others or more"
+        )
     elif scheduler.kind == "pbt":
         how = "synchronous" if scheduler.synchronous else "asynchronous"
         yield (
@@ -114,6 +142,19 @@ def _decisions(experiment: Experiment) -> Iterator[str]:
         )
     else:
         yield f"{scheduler.kind}: every trial runs its {epochs} epochs"
+
+
+def _hyperband_bracket(bracket: Bracket, rounds: int) -> str:
+    """``hyperband, bracket 2: 9 trials; 3 go on from epoch 1, 1 goes on from epoch 3``."""
+    times = f"{rounds} times " if rounds > 1 else ""
+    stretches = zip(bracket.kept, bracket.rungs, strict=True)
+    going_on = ", ".join(f"{kept} {_go(kept)} on from epoch {rung}" for kept, rung in stretches)
+    trials = f"{bracket.trials} trial{'s' if bracket.trials > 1 else ''}"
+    return f"hyperband, bracket {bracket.number}: {times}{trials}; {going_on or 'none is stopped'}"
+
+
+def _go(count: int) -> str:
+    return "goes" if count == 1 else "go"
 
 
 def _hyperparameters(experiment: Experiment) -> Table:

@@ -15,6 +15,12 @@ from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.jobs import current_job
 from raytune_pipe.tuning.recorder import Recorder, report_of
 
+_SIZED = {
+    "pbt": "they are the population and its generations",
+    "hyperband": "its brackets follow from them",
+}
+"""Schedulers under which a run has its size from the start, and why."""
+
 
 def is_extension(recorded: Experiment, asked: Experiment) -> bool:
     """Whether an experiment has more trials, or more epochs, than the recorded one.
@@ -84,8 +90,8 @@ def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> Experi
 def _maker(recorder: Recorder, experiment: Experiment, event: ExperimentEvent) -> DecisionMaker:
     """A decision maker for the experiment that has heard all reports before the event.
 
-    What it decides on them now was decided then. It needs to hear no ends: a population, whose
-    members wait for each other, is not extended.
+    What it decides on them now was decided then. It needs to hear no ends: a run whose trials wait
+    for each other is not extended.
     """
     names = [f"{number:05d}" for number in range(experiment.trials)]
     epochs = experiment.trial.epochs
@@ -108,10 +114,10 @@ def _problems(recorded: Experiment, asked: Experiment) -> Iterator[str]:
     ):
         if after < before:
             yield f"{name}: must be at least the {before} that were planned, but got {after}"
-    if asked.scheduler.kind == "pbt":
+    if asked.scheduler.kind in _SIZED:
         yield (
-            "trials and trial.epochs: must stay as they are under pbt, where they are the "
-            "population and its generations; launch a new run: --new"
+            f"trials and trial.epochs: must stay as they are under {asked.scheduler.kind}, where "
+            f"{_SIZED[asked.scheduler.kind]}; launch a new run: --new"
         )
         return
     if asked.trial.epochs > recorded.trial.epochs:

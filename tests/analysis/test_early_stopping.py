@@ -1,5 +1,6 @@
 """Runs with stopped trials, from their tables to a ranking."""
 
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from raytune_pipe.analysis.early_stopping import stopped_curves
 from raytune_pipe.analysis.importance import rank_importance
 from raytune_pipe.analysis.observations import trial_observations
 from raytune_pipe.components.estimators import Expansion
+from raytune_pipe.components.schedulers import Hyperband, Median
 from raytune_pipe.distributions import LogUniform, Uniform
 from raytune_pipe.results.reading import Results
+from raytune_pipe.scheduling.decisions import Report
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 Array = NDArray[np.float64]
@@ -74,6 +77,39 @@ def halved(trials: int, seed: int) -> Results:
         ends[fails] = rung
         going &= ~fails
     return results_of(units, losses, ends)
+
+
+def stopped_by(scheduler: Hyperband | Median, trials: int, seed: int) -> Results:
+    """A run in which the real decision maker stops trials that train an epoch each, in turn."""
+    rng = np.random.default_rng(seed)
+    units = rng.random((trials, 3))
+    losses = curves_of(units, rng)
+    names = [f"{number:05d}" for number in range(trials)]
+    maker = scheduler.build(SPACE, names, RUNGS[-1], seed)
+    ends, turns = dict.fromkeys(names, 0), deque(names)
+    while turns:
+        name = turns.popleft()
+        ends[name] = epoch = ends[name] + 1
+        score = float(losses[int(name), epoch - 1])
+        for made in maker.on_report(Report(name, epoch, float(epoch), score, {})):
+            if made.action == "go_on" and ends[made.trial] < RUNGS[-1]:
+                turns.append(made.trial)
+    return results_of(units, losses, np.array(list(ends.values())))
+
+
+@pytest.mark.parametrize("scheduler", [Hyperband(), Median()], ids=lambda one: one.kind)
+def test_trials_stopped_by_brackets_or_by_the_median_tell_what_counts_in_the_end(
+    scheduler: Hyperband | Median,
+) -> None:
+    results = stopped_by(scheduler, 120, 0)
+    stopped = (results.trials["status"] == "stopped_early").mean()
+    assert 0.3 < stopped < 0.95
+    curves = stopped_curves(results, trial_observations(results))
+    assert curves is not None
+    assert set(scheduler.milestones(RUNGS[-1])) >= set(curves.budgets[:-1])
+    importance = rank_importance(results, resamples=5)
+    assert importance.ranking[0].name == "model.dropout"
+    assert "expansion of learning curves" in importance.method
 
 
 def test_curves_are_read_at_the_rungs() -> None:

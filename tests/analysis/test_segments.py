@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from raytune_pipe.analysis.importance import rank_importance
 from raytune_pipe.analysis.segments import is_population, segment_observations
-from raytune_pipe.components.schedulers import Pbt
+from raytune_pipe.components.schedulers_populations import Pbt
 from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.results.reading import Results
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, Report

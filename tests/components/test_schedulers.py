@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from raytune_pipe.components.schedulers import Asha, Fifo, Pbt, Scheduler
+from raytune_pipe.components.schedulers import Asha, Fifo, Hyperband, Median, Scheduler
+from raytune_pipe.components.schedulers_populations import Pbt
 from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, DecisionMaker, Report
 from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
@@ -28,6 +29,10 @@ SCHEDULERS = [
     Asha(),
     Asha(reduction_factor=2.5, brackets=2),
     Asha(reduction_factor=2, control_fraction=0.5),
+    Hyperband(),
+    Hyperband(reduction_factor=2, grace_epochs=2),
+    Median(),
+    Median(grace_epochs=3, min_trials=1),
     Pbt(interval_epochs=2),
     Pbt(interval_epochs=3, quantile=0.5),
     Pbt(interval_epochs=20),
@@ -59,6 +64,11 @@ def test_scheduler_contract(member: Any) -> None:
         (Asha(grace_epochs=2, reduction_factor=2.5), (2, 5, 13)),
         (Asha(grace_epochs=20), ()),
         (Asha(grace_epochs=30), ()),
+        (Hyperband(), (2, 6)),
+        (Hyperband(grace_epochs=2, reduction_factor=2), (2, 5, 10)),
+        (Hyperband(grace_epochs=20), ()),
+        (Median(grace_epochs=17), (17, 18, 19)),
+        (Median(grace_epochs=20), ()),
         (Pbt(interval_epochs=6), (6, 12, 18)),
         (Pbt(interval_epochs=5), (5, 10, 15)),
         (Pbt(interval_epochs=20), ()),
@@ -77,6 +87,9 @@ def test_milestones_of_20_epochs(scheduler: Any, milestones: tuple[int, ...]) ->
         {"kind": "asha", "brackets": 0},
         {"kind": "asha", "control_fraction": 1},
         {"kind": "asha", "control_fraction": -0.1},
+        {"kind": "hyperband", "reduction_factor": 1.9},
+        {"kind": "hyperband", "grace_epochs": 0},
+        {"kind": "median", "min_trials": 0},
         {"kind": "pbt", "interval_epochs": 0},
         {"kind": "pbt", "interval_epochs": 1.5},
         {"kind": "pbt", "quantile": 0},

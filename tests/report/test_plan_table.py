@@ -52,6 +52,15 @@ def drawn(made: Experiment, slots: int | None = None) -> str:
             "asha, bracket 1: rungs at epochs 3; 1 in 3 goes on from each",
         ),
         (
+            {"kind": "hyperband"},
+            "hyperband, bracket 2: 3 trials; 1 goes on from epoch 1, 1 goes on from epoch 3",
+        ),
+        ({"kind": "hyperband"}, "hyperband, bracket 0: 1 trial; none is stopped"),
+        (
+            {"kind": "median", "grace_epochs": 4},
+            "median: each epoch from 4 on, stops what is worse than the median of 3 others or more",
+        ),
+        (
             {"kind": "pbt", "interval_epochs": 2},
             "pbt, synchronous: 5 generations of 2 epochs; between them the worst 25% copy the best",
         ),
@@ -115,6 +124,16 @@ def test_the_price_of_a_control_arm_is_told() -> None:
     assert arm["share"] == pytest.approx(arm["extra_epochs"] / (30 * ordinary))
     words = f"{controls} of 30 trials are never stopped early: about {arm['extra_epochs']:.0f} "
     assert words + f"epochs more (+{arm['share']:.0%})" in drawn(made)
+
+
+def test_the_epochs_of_brackets_are_told() -> None:
+    made = experiment(scheduler={"kind": "hyperband"}, trials=39)  # two rounds of 17, and 5
+    text = drawn(made)
+    assert "bracket 2: 2 times 9 trials; 3 go on from epoch 1, 1 goes on from epoch 3" in text
+    expected = 2 * (9 + 3 * 2 + 6 + 5 * 3 + 6 + 3 * 9) + (3 + 2 + 6) + (1 * 9) + 9
+    assert plan_mapping(made, made.plan())["expected_epochs"] == expected
+    assert f"351 at most, all trials together; {expected} where none ends of its own" in text
+    assert "expected_epochs" not in plan_mapping(experiment(), experiment().plan())
 
 
 def test_no_control_arm_is_not_told_of() -> None:

@@ -98,6 +98,26 @@ def test_stopped_trials_stay_stopped_and_rungs_keep_their_scores(tmp_path: Path)
     assert first["cutoff"].notna().all()  # they are compared with those that came before
 
 
+def test_the_median_is_that_of_all_trials_of_a_run_that_grows(tmp_path: Path) -> None:
+    rule = {"kind": "median", "min_trials": 2}
+    launch(experiment_of(rule, trials=6, epochs=4), tmp_path / "small", hear)
+    run = tmp_path / "small" / "run"
+    small = ends(run)
+    go_on(run, experiment_of(rule, trials=12, epochs=8))
+    grown = ends(run)
+    for trial, (status, epochs) in small.items():
+        if status == "stopped_early":
+            assert grown[trial] == (status, epochs)
+    launch(experiment_of(rule, trials=12, epochs=4), tmp_path / "large", hear)
+    assert {small[trial] for trial in small} > {("completed", 4)}
+    large = ends(tmp_path / "large" / "run")
+    assert {trial: large[trial] for trial in small} == small
+    new = grown.keys() - small.keys()
+    assert {trial for trial in new if grown[trial][1] < 4} == {
+        trial for trial in new if large[trial][1] < 4
+    }
+
+
 def test_controls_stay_controls_in_a_run_that_grows_and_is_cut_off(tmp_path: Path) -> None:
     asha = ASHA | {"control_fraction": 0.4}
     launch(experiment_of(asha, trials=6, epochs=4), tmp_path, hear)
@@ -167,6 +187,12 @@ def test_a_column_that_only_new_trials_have_is_there(tmp_path: Path) -> None:
         ({}, {"trials": 2}, "trials: must be at least the 3 that were planned, but got 2"),
         ({}, {"epochs": 1}, "trial.epochs: must be at least the 2"),
         ({"scheduler": {"kind": "pbt"}}, {"trials": 4}, "must stay as they are under pbt"),
+        (
+            {"scheduler": {"kind": "hyperband"}},
+            {"trials": 4},
+            "under hyperband, where its brackets",
+        ),
+        ({"scheduler": {"kind": "hyperband"}}, {"epochs": 3}, "must stay as they are under hyp"),
         ({"scheduler": ASHA | {"brackets": 2}, "epochs": 4}, {"epochs": 8}, "several brackets"),
         ({"schedule": {"kind": "cosine"}}, {"epochs": 4}, "trial 00000, cosine, ends with them"),
         (

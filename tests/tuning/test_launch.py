@@ -78,6 +78,15 @@ class TestLaunch:
         assert sorted(stops["trial_id"]) == sorted(stopped["trial_id"])
         assert (stops["score"] > stops["cutoff"]).all()
 
+    def test_brackets_wait_at_rungs_and_their_best_go_on(self, tmp_path: Path) -> None:
+        scheduler = "scheduler={kind: hyperband, reduction_factor: 2}"
+        _, results = run(tmp_path, MLP + "trials: 10\n", [scheduler])
+        assert set(results.trials["status"]) == {"completed", "stopped_early"}
+        # Of a round of 10 two halve at 1 and 2 epochs: 4 trials to 2 to 1; 3 at 2; 3 never.
+        assert results.trials["reports"].value_counts().to_dict() == {1: 2, 2: 3, 4: 5}
+        kinds = results.lineage["operation"].value_counts().to_dict()
+        assert kinds == {"go_on": 2 + 1 + 1, "stop": 2 + 1 + 2}
+
     def test_pbt_copies_the_best_and_stays_in_its_space(self, tmp_path: Path) -> None:
         scheduler = "scheduler={kind: pbt, interval_epochs: 1, quantile: 0.5}"
         _, results = run(tmp_path, MLP + "trials: 4\n", [scheduler])
