@@ -57,6 +57,7 @@ def test_mutable_leaves_are_those_that_can_change_mid_run() -> None:
     mutable = {path for path in leaves(subject) if is_mutable(subject, path)}
     assert mutable == {
         "model.dropout",
+        "model.stochastic_depth",
         "loss.label_smoothing",
         "optimizer.lr",
         "optimizer.momentum",
