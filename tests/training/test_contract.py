@@ -43,6 +43,7 @@ KEYED = ("regularizers", "augmentations", "stoppers")
 
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"widths": [8]},
+    "cnn": {"filters": [4, 4]},
     "resnet": {"width": 2},
 }
 """Fields that make a member quick, and its effect in two epochs large, by its name."""
