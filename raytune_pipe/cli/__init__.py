@@ -2,6 +2,7 @@
 
 import click
 
+from raytune_pipe.cli.check import check
 from raytune_pipe.cli.control import logs, status, stop, watch
 from raytune_pipe.cli.doctor import doctor
 from raytune_pipe.cli.experiments import plan, reference, schema, validate
@@ -23,9 +24,10 @@ def main() -> None:
     """Tune the hyperparameters of a PyTorch model, and learn which of them matter."""
 
 
-for command in (validate, plan, train, launch, resume, analyze, best, verify, import_, schema):
+for command in (validate, check, plan, train, launch, resume, analyze, best, verify, import_):
     main.add_command(command)
 main.add_command(reference)
 main.add_command(doctor)
+main.add_command(schema)
 for command in (status, watch, logs, stop, fetch):  # of a run that any process runs
     main.add_command(command)

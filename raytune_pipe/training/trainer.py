@@ -77,7 +77,7 @@ class Trainer:
         self.model = self._initial_model()
         self.loss = trial.loss.build(self.data.task).to(self.device)
         self.optimizer = trial.optimizer.build(list(self.model.parameters()))
-        self._gradients = BatchGradients(trial, self.data, self.model, self.loss, world)
+        self.gradients = BatchGradients(trial, self.data, self.model, self.loss, world)
         self._averaging = trial.regularizers.weight_averaging
         self._averages = WeightAverages(self.model) if self._averaging else None
         self._precision = autocast(trial, self.device)
@@ -171,16 +171,16 @@ class Trainer:
         self.trial.model.set_rates(self.model)
         self.trial.loss.set_rates(self.loss)
         self.model.train()
-        self._gradients.begin_epoch(self.epoch)
+        self.gradients.begin_epoch(self.epoch)
         batches = self._batches()
         for batch, factors in zip(batches, self._epoch_factors(len(batches)), strict=True):
             self.trial.optimizer.set_rates(self.optimizer, factors)
-            self._gradients.compute(batch)
+            self.gradients.compute(batch)
             if batch is batches[-1]:
                 probe = UpdateProbe(self.model)
-            self._update()
+            self.update()
         self.world.align(self.model)
-        metrics = self._gradients.means()  # waits until the device has finished
+        metrics = self.gradients.means()  # waits until the device has finished
         metrics |= {
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "grad_norm": probe.grad_norm(),
@@ -196,7 +196,7 @@ class Trainer:
             self.trial.batch_size,
             self.trial.seed,
             self.epoch,
-            skip_single=self._gradients.has_batch_norm,
+            skip_single=self.gradients.has_batch_norm,
         )
 
     def _batch_size(self, batches: tuple[Tensor, ...]) -> int:
@@ -218,7 +218,8 @@ class Trainer:
             for index in range(steps)
         ]
 
-    def _update(self) -> None:
+    def update(self) -> None:
+        """Take one optimizer step by the gradients that are there, at the rates that are set."""
         for change_gradients in self._after_backward:
             change_gradients(self.model)
         self.optimizer.step()

@@ -1,0 +1,95 @@
+"""The checks that practitioners make of a trial before they tune it, on its own data and network.
+
+Nothing is written, and generators and threads are left as they were. What is found follows from the
+trial's seed, but for seconds and memory.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from raytune_pipe.base import RaytunePipeError
+from raytune_pipe.distributions import Distribution
+from raytune_pipe.training.data import load_data, to_device
+from raytune_pipe.training.memory import is_out_of_memory
+from raytune_pipe.training.trial_check_findings import Finding, TrialCheck
+from raytune_pipe.training.trial_check_gradients import (
+    check_capacity,
+    check_dead_units,
+    check_gradients,
+)
+from raytune_pipe.training.trial_check_rates import (
+    check_rates,
+    range_test,
+    searched_rates,
+)
+from raytune_pipe.training.trial_check_runs import Place, Subject, untouched
+from raytune_pipe.training.trial_check_start import check_fit, check_initial_loss
+from raytune_pipe.trial import Trial
+
+Listener = Callable[[str], None]
+"""Hears what is looked at next."""
+
+
+def check_trial(
+    trial: Trial,
+    searched: Mapping[str, Distribution],
+    place: Place,
+    listener: Listener = lambda _: None,
+) -> TrialCheck:
+    """Look a trial over; of a choice between components only the trial's own is looked at.
+
+    Raises `RaytunePipeError` where the data cannot be loaded.
+    """
+    with untouched():
+        listener("data")
+        data = to_device(load_data(trial.dataset), torch.device(place.device))
+        subject = Subject(trial, data, place)
+        listener("fit")
+        fit = _fit(subject)
+        if fit.verdict == "fail":
+            return TrialCheck((fit,), None)
+        return _look_over(subject, searched, fit, listener)
+
+
+def _fit(subject: Subject) -> Finding:
+    """Whether the parts go together; an error that says they do not becomes a finding.
+
+    Any other error is a bug of ours, unless it comes out of the user's own code.
+    """
+    try:
+        return check_fit(subject)
+    except Exception as error:
+        is_ours = "imported" not in (subject.trial.model.kind, subject.trial.dataset.kind)
+        if is_out_of_memory(error) or (is_ours and not isinstance(error, RaytunePipeError)):
+            raise
+        name = "" if isinstance(error, RaytunePipeError) else f"{type(error).__name__}: "
+        return Finding(
+            "fit",
+            "fail",
+            f"{name}{error}",
+            "a network that takes the data, and a loss that takes its outputs",
+            "a network or a loss that does not fit the task",
+            "change what the message names",
+        )
+
+
+def _look_over(
+    subject: Subject, searched: Mapping[str, Distribution], fit: Finding, listener: Listener
+) -> TrialCheck:
+    listener("initial loss")
+    findings = [fit, check_initial_loss(subject)]
+    listener("gradients")
+    findings += check_gradients(subject)
+    dead = check_dead_units(subject)
+    findings += [dead] if dead else []
+    listener("learning rate")
+    wanted = searched_rates(subject.trial.optimizer.lr, searched)
+    test = range_test(subject, wanted)
+    findings.append(check_rates(test, wanted, _of_which_optimizer(subject.trial, searched)))
+    findings.append(check_capacity(subject))
+    return TrialCheck(tuple(findings), test)
+
+
+def _of_which_optimizer(trial: Trial, searched: Mapping[str, Distribution]) -> str:
+    return f", of {trial.optimizer.kind} alone" if "optimizer" in searched else ""

@@ -1,0 +1,116 @@
+"""Planted faults, each named by the check that is for it; and a healthy trial."""
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from raytune_pipe.distributions import LogUniform
+from raytune_pipe.training.trial_check import check_trial
+from raytune_pipe.training.trial_check_findings import Finding, TrialCheck
+from raytune_pipe.training.trial_check_runs import Place
+from raytune_pipe.trial import Trial
+from tests.conftest import USER_CODE
+
+HEALTHY: dict[str, Any] = {
+    "dataset": {"kind": "digits"},
+    "model": {"kind": "mlp", "widths": [32], "dropout": 0.3},
+    "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
+    "optimizer": {"kind": "sgd", "lr": 0.05},
+    "augmentations": {"noise": {}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _faults_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(USER_CODE))
+
+
+def checked(**changes: Any) -> TrialCheck:
+    trial = Trial.model_validate_json(json.dumps(HEALTHY | changes))
+    return check_trial(trial, {"optimizer.lr": LogUniform(low=1e-4, high=1.0)}, Place())
+
+
+def model(name: str) -> dict[str, Any]:
+    return {"kind": "imported", "target": f"planted_faults:{name}"}
+
+
+def failed(check: TrialCheck) -> dict[str, Finding]:
+    return {one.name: one for one in check.findings if one.verdict == "fail"}
+
+
+@pytest.fixture(scope="module")
+def healthy() -> TrialCheck:
+    return checked()
+
+
+def test_a_healthy_trial_passes(healthy: TrialCheck) -> None:
+    assert healthy.ok, failed(healthy)
+    assert [one.name for one in healthy.findings if one.verdict == "warn"] == ["capacity"]
+
+
+def test_plain_values_give_it_back(healthy: TrialCheck) -> None:
+    assert TrialCheck.from_mapping(json.loads(json.dumps(healthy.to_mapping()))) == healthy
+
+
+def test_it_repeats_and_leaves_generators_and_threads_alone(healthy: TrialCheck) -> None:
+    torch.set_num_threads(2)
+    before = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+    assert checked() == healthy
+    after = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+    assert before == after
+    assert torch.get_num_threads() == 2
+    assert (torch.full((1,), 1e-310, dtype=torch.float64) * 1.0).item() > 0
+
+
+def test_dead_units_are_named_with_the_parameters_they_starve() -> None:
+    found = failed(checked(model=model("Dead")))
+    assert {"gradients", "dead units"} <= found.keys()
+    assert "head.weight, hidden.bias, hidden.weight and 1 more" in found["gradients"].found
+    assert "dead initialization" in found["gradients"].suspect
+    assert found["dead units"].found.startswith("32 of 32 ReLU units")
+
+
+def test_a_layer_that_is_never_called_is_a_warning() -> None:
+    check = checked(model=model("Idle"))
+    (gradients,) = (one for one in check.findings if one.name == "gradients")
+    assert gradients.verdict == "warn"
+    assert gradients.found == "missing in 2 of 7 parameters: spare.bias, spare.weight"
+
+
+def test_class_indices_as_quantities_are_a_loss_that_does_not_fit() -> None:
+    numbers = {"kind": "imported", "target": "planted_faults:digits_as_numbers"}
+    found = failed(checked(dataset=numbers, loss={"kind": "mse"}))
+    assert list(found) == ["fit"]
+    assert "whole numbers 0 to 9" in found["fit"].found
+    assert "cross_entropy" in found["fit"].mend
+
+
+def test_a_loss_for_another_task_is_a_finding() -> None:
+    found = failed(checked(loss={"kind": "mse"}))
+    assert "loss mse must have a task of" in found["fit"].found
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("TwiceSoftmax", "probabilities already"), ("TooFew", "10 classes take [64, 10]")],
+)
+def test_outputs_that_do_not_fit_are_named(name: str, words: str) -> None:
+    check = checked(model=model(name))
+    assert words in failed(check)["fit"].found
+    assert check.range_test is None
+
+
+def test_an_error_of_the_users_network_is_a_finding() -> None:
+    found = failed(checked(model={"kind": "imported", "target": "poison:Raises"}))
+    assert found["fit"].found.startswith("ValueError: cannot digest")
+
+
+def test_targets_that_are_all_alike_fail() -> None:
+    found = failed(
+        checked(dataset={"kind": "imported", "target": "planted_faults:constant_digits"})
+    )
+    assert found["fit"].found == "all training targets are alike"
