@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from raytune_pipe.base import Component
 from raytune_pipe.components.augmentations import Augmentations
-from raytune_pipe.components.schedules import Factors
+from raytune_pipe.components.schedules_progress import Factors
 from raytune_pipe.components.task import Data, Split
 from raytune_pipe.training.data import epoch_batches
 from raytune_pipe.training.gradients import autocast
