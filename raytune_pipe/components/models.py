@@ -10,6 +10,7 @@ from raytune_pipe.components.activations import Activation, activation_type
 from raytune_pipe.components.imported import Args, Target, load_target
 from raytune_pipe.components.models_images import Cnn, Resnet
 from raytune_pipe.components.models_rates import Rates, rates_in_force, require_one_each, set_rates
+from raytune_pipe.components.models_sequences import Recurrent, Transformer
 from raytune_pipe.components.task import Task
 
 if TYPE_CHECKING:
@@ -91,4 +92,6 @@ class Imported(Component):
         return {}
 
 
-Model = Annotated[Mlp | Cnn | Resnet | Imported, Field(discriminator="kind")]
+Model = Annotated[
+    Mlp | Cnn | Resnet | Recurrent | Transformer | Imported, Field(discriminator="kind")
+]

@@ -99,7 +99,7 @@ def _gains(model: nn.Module) -> dict[int, float]:
         elif isinstance(module, RECURRENT):
             gains[id(module)], waiting = 1.0, None
         elif isinstance(module, nn.MultiheadAttention):
-            gains[id(module)] = gains[id(module.out_proj)] = 1.0
+            gains[id(module)], gains[id(module.out_proj)], waiting = 1.0, 1.0, None
         elif isinstance(module, nn.Linear | nn.Bilinear | _ConvNd):
             waiting = None if id(module) in gains else id(module)
     return gains

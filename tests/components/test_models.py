@@ -10,6 +10,7 @@ from raytune_pipe.base import Component, ConfigError, Value
 from raytune_pipe.components.activations import Activation
 from raytune_pipe.components.models import Imported, Mlp, Model
 from raytune_pipe.components.models_images import Cnn, Resnet
+from raytune_pipe.components.models_sequences import Recurrent, Transformer
 from raytune_pipe.components.task import Task
 
 GRAY = Task("classification", (1, 8, 8), 10)
@@ -22,6 +23,7 @@ SEVERAL = Task(
 )
 TABLE = Task("regression", (5,), 2)
 TEXT = Task("classification", (6,), 11, tokens=11)
+SEQUENCE = Task("regression", (6, 3), 2)
 
 FITTING: list[tuple[Model, Task]] = [
     (Mlp(widths=(8,)), TABLE),
@@ -33,6 +35,11 @@ FITTING: list[tuple[Model, Task]] = [
     (Resnet(width=4), GRAY),
     (Resnet(width=4, block="preactivation", norm="group"), COLOR),
     (Resnet(width=4, norm="none"), COLOR),
+    (Recurrent(cell="lstm", hidden_size=8, embedding_size=4), TEXT),
+    (Recurrent(cell="gru", hidden_size=8, bidirectional=True), SEQUENCE),
+    (Recurrent(cell="rnn", hidden_size=8, layers=1), SEQUENCE),
+    (Transformer(width=8, heads=2), TEXT),
+    (Transformer(width=6, heads=3, positions="sinusoidal", activation="prelu"), SEQUENCE),
 ]
 RATES: list[tuple[Model, Task, dict[str, Any]]] = [
     (Mlp(widths=(4, 4)), GRAY, {"input_dropout": 0.1, "dropout": 0.4}),
@@ -40,6 +47,9 @@ RATES: list[tuple[Model, Task, dict[str, Any]]] = [
     (Cnn(filters=(4, 4)), GRAY, {"spatial_dropout": 0.3, "dropout": 0.5}),
     (Cnn(filters=(4, 4)), GRAY, {"spatial_dropout": (0, 0.3), "dropout": 0.5}),
     (Resnet(width=4), GRAY, {"dropout": 0.5, "stochastic_depth": 0.2}),
+    (Recurrent(hidden_size=8), TEXT, {"input_dropout": 0.1, "dropout": 0.4}),
+    (Recurrent(hidden_size=8), SEQUENCE, {"input_dropout": 0.1, "dropout": (0, 0.4)}),
+    (Transformer(width=8), TEXT, {"input_dropout": 0.1, "dropout": (0.3, 0.4)}),
 ]
 
 
@@ -164,6 +174,9 @@ def test_a_rate_of_one_layer_drops_there_alone() -> None:
         (Mlp, {"dropout": [0.1]}, "dropout must be one rate, or a list of one for each of the 2"),
         (Cnn, {"spatial_dropout": [0, 0, 0]}, "one for each of the 2 layers, but got 3"),
         (Cnn, {"kernel_size": [3]}, "kernel_size must be one size, or a list of one for each of"),
+        (Recurrent, {"dropout": [0, 0, 0]}, "one for each of the 2 layers, but got 3"),
+        (Transformer, {"dropout": [0]}, "one for each of the 2 layers, but got 1"),
+        (Transformer, {"heads": 3}, "width must be a multiple of heads, but got width 64 and hea"),
         (Cnn, {"kernel_size": 4}, "Input should be 1, 3, 5, 7"),
         (Cnn, {"kernel_size": "3x3"}, "Input should be 1, 3, 5, 7"),
     ],
@@ -186,6 +199,29 @@ def test_every_activation_differs_from_a_linear_network(component: Model, activa
     assert curved.abs().max() > 1e-8
 
 
+@pytest.mark.parametrize(
+    "component",
+    [
+        Recurrent(cell="rnn", hidden_size=8),
+        Recurrent(cell="lstm", hidden_size=8),
+        Recurrent(cell="gru", hidden_size=8),
+        Transformer(width=8),
+        Transformer(width=8, positions="sinusoidal"),
+    ],
+    ids=label,
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_next_token_models_do_not_look_ahead(component: Model, training: bool) -> None:
+    module = component.build(TEXT).train(training)
+    given = inputs_of(TEXT, 2)
+    changed = given.clone()
+    changed[:, 3] = (given[:, 3] + 1) % 11
+    with torch.no_grad():
+        before, after = module(given), module(changed)
+    torch.testing.assert_close(after[:, :, :3], before[:, :, :3])
+    assert ((after - before).abs().amax(dim=1)[:, 3:] > 1e-5).all()
+
+
 @pytest.mark.parametrize("depth", [2, 7, 9, 18])
 def test_resnet_refuses_a_depth_that_is_not_6n_plus_2(depth: int) -> None:
     with pytest.raises(ValidationError, match=rf"depth must be 6n \+ 2, .* but got {depth}"):
@@ -203,6 +239,9 @@ def test_resnet_refuses_what_is_no_image(shape: tuple[int, ...]) -> None:
     [
         (Cnn(), TABLE, r"model cnn must have images, .* the shape \[5\]"),
         (Mlp(), TEXT, "model mlp must have numbers as inputs, but .* token indices"),
+        (Recurrent(), TABLE, r"model recurrent must have sequences, .* the shape \[5\]"),
+        (Transformer(), GRAY, r"model transformer must have sequences, .* \[1, 8, 8\]"),
+        (Recurrent(bidirectional=True), TEXT, "model.bidirectional must be false where the next"),
     ],
     ids=label,
 )

@@ -119,7 +119,7 @@ def test_the_offending_line_stands_beneath_with_a_caret(tmp_path: Path) -> None:
             "{kind: mlp, widths: [8]}",
             "mlp",
             "4:10: trial.model",
-            "must be a mapping with a kind (mlp, cnn, resnet, imported), but got 'mlp'",
+            "a kind (mlp, cnn, resnet, recurrent, transformer, imported), but got 'mlp'",
         ),
         ("widths: [8]", "widths: []", "4:30: trial.model.widths", "at least 1 entries"),
         ("widths: [8]", "widths: [8, 0]", "4:34: trial.model.widths.1", "must be at least 1"),

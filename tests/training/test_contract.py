@@ -45,6 +45,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"widths": [8]},
     "cnn": {"filters": [4, 4]},
     "resnet": {"width": 2},
+    "recurrent": {"embedding_size": 4, "hidden_size": 6},
+    "transformer": {"width": 4, "heads": 2},
 }
 """Fields that make a member quick, and its effect in two epochs large, by its name."""
 
