@@ -32,12 +32,14 @@ SPACE = SearchSpace(
         Hyperparameter("activation", Choice(options=("relu", "gelu", "silu"))),
         Hyperparameter("optimizer.kind", Choice(options=({"kind": "sgd"}, {"kind": "adamw"}))),
         Hyperparameter(
-            "optimizer.momentum", Uniform(low=0.8, high=0.99), Condition("optimizer.kind", ("sgd",))
+            "optimizer.momentum",
+            Uniform(low=0.8, high=0.99),
+            (Condition("optimizer.kind", ("sgd",)),),
         ),
         Hyperparameter(
             "optimizer.beta2",
             LogUniform(low=0.9, high=0.9999),
-            Condition("optimizer.kind", ("adamw",)),
+            (Condition("optimizer.kind", ("adamw",)),),
         ),
     )
 )

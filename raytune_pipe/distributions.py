@@ -10,6 +10,7 @@ from raytune_pipe.distributions_fields import (
     ABOVE_ZERO,
     Prior,
     Role,
+    When,
     clamp,
     is_number,
     is_whole,
@@ -59,6 +60,7 @@ class IntUniform(Component):
     """Largest value."""
     prior: Prior | None = None
     """Where good values are expected; null is nowhere in particular."""
+    when: When = None
     role: Role = None
 
     @model_validator(mode="after")
@@ -96,6 +98,7 @@ class LogIntUniform(Component):
     """Largest value."""
     prior: Prior | None = None
     """Where good values are expected; null is nowhere in particular."""
+    when: When = None
     role: Role = None
 
     @model_validator(mode="after")
@@ -138,6 +141,7 @@ class Choice(Component):
     """Name of the distribution."""
     options: Annotated[tuple[Any, ...], Field(min_length=2)]
     """The options: two or more, all different."""
+    when: When = None
     role: Role = None
 
     @model_validator(mode="after")

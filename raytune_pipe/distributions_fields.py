@@ -22,6 +22,25 @@ _DEVIATIONS = {"low": 0.5, "medium": 0.25, "high": 0.125}
 """Standard deviations on the unit scale."""
 
 
+def _label(option: Any) -> Value:
+    if not isinstance(option, bool | int | float | str | list):
+        raise ValueError(f"must be a value of that hyperparameter, but got {option!r}")
+    return label_of(option)
+
+
+When = Annotated[
+    dict[str, Annotated[tuple[Annotated[Any, AfterValidator(_label)], ...], Field(min_length=1)]]
+    | None,
+    Field(
+        description="Where it applies, by the name of each hyperparameter that it depends on: only "
+        "with these of its values, such as {model.norm: [batch]}. The others must be searched "
+        "choices, and all conditions hold at once. Where it does not apply, its value is null in "
+        "the results, and the trial has its own. Null is everywhere."
+    ),
+]
+"""The conditions that a file names; an option is named as in its column."""
+
+
 class Prior(Component):
     """Where the user expects good values: a normal distribution, truncated to the range.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from raytune_pipe.base import Component, Value
-from raytune_pipe.distributions_fields import ABOVE_ZERO, Prior, Role, clamp, require_center
+from raytune_pipe.distributions_fields import ABOVE_ZERO, Prior, Role, When, clamp, require_center
 from raytune_pipe.distributions_scales import (
     LINEAR,
     LOG,
@@ -39,6 +39,7 @@ class Uniform(Component):
     quantum: Quantum = None
     prior: Prior | None = None
     """Where good values are expected; null is nowhere in particular."""
+    when: When = None
     role: Role = None
 
     @model_validator(mode="after")
@@ -79,6 +80,7 @@ class LogUniform(Component):
     quantum: Quantum = None
     prior: Prior | None = None
     """Where good values are expected; null is nowhere in particular."""
+    when: When = None
     role: Role = None
 
     @model_validator(mode="after")
@@ -121,6 +123,7 @@ class LogitUniform(Component):
     """Largest value, below 1."""
     prior: Prior | None = None
     """Where good values are expected; null is nowhere in particular."""
+    when: When = None
     role: Role = None
 
     @model_validator(mode="after")
@@ -161,6 +164,7 @@ class OneMinusLogUniform(Component):
     """Largest value, below 1."""
     prior: Prior | None = None
     """Where good values are expected; null is nowhere in particular."""
+    when: When = None
     role: Role = None
 
     @model_validator(mode="after")

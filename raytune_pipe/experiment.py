@@ -20,6 +20,7 @@ from raytune_pipe import variants
 from raytune_pipe.base import Component, ConfigError, Count, Positive, Seed, Value, seed_draw
 from raytune_pipe.components.schedulers import Fifo, Scheduler
 from raytune_pipe.components.searchers import Random, Searcher
+from raytune_pipe.conditions import space_of
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment_checks import (
     grid_problems,
@@ -29,7 +30,7 @@ from raytune_pipe.experiment_checks import (
 )
 from raytune_pipe.problems import problems_of, shown, to_validation_error
 from raytune_pipe.results.locations import normalized
-from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace, Values
+from raytune_pipe.search_space import SearchSpace, Values
 from raytune_pipe.trial import Trial, leaves
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
@@ -122,6 +123,10 @@ class PlannedTrial(NamedTuple):
     """The searched hyperparameters, as validated; None where one does not apply."""
     trial: Trial
 
+    def leaves(self) -> dict[str, Value]:
+        """Every scalar leaf of the trial; null where it is searched but does not apply."""
+        return {name: self.values.get(name, leaf) for name, leaf in leaves(self.trial).items()}
+
 
 def _folder_name(name: str) -> str:
     if not re.fullmatch(_NAME, name):
@@ -189,32 +194,11 @@ class Experiment(Component):
 
     @cached_property
     def _space(self) -> SearchSpace:
-        found: dict[str, Hyperparameter] = {}
-        for path in sorted(self.search_space, key=self._choices_above):
-            distribution = self.search_space[path]
-            name = variants.name_of(path, distribution)
-            found[name] = Hyperparameter(name, distribution, self._condition(path, found))
-        return SearchSpace(tuple(found.values()))
+        return space_of(self._plain, self.search_space)
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
         return variants.to_plain(self.trial)
-
-    def _choices_above(self, path: str) -> int:
-        above = variants.choice_above(path, self.search_space)
-        return 0 if above is None else 1 + self._choices_above(above)
-
-    def _condition(self, path: str, found: Mapping[str, Hyperparameter]) -> Condition | None:
-        """When the path exists: under which options of the choice above it."""
-        above = variants.choice_above(path, self.search_space)
-        if above is None:
-            return None
-        parent, choice = found[f"{above}.kind"], self.search_space[above]
-        options = variants.variants(self._plain, self.search_space, path)
-        labels = tuple(option.label for option in options if variants.has(option.plain, path))
-        of_all = variants.is_component_choice(choice) and len(labels) == len(choice.labels)
-        always = of_all and parent.condition is None
-        return None if always else Condition(parent.name, labels)
 
     def trial_with(self, values: Values, trial_id: str) -> Trial:
         """The validated trial with these searched values and its own seed.

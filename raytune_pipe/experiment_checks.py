@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from raytune_pipe.base import component_classes
 from raytune_pipe.components.schedulers import Asha, Scheduler
 from raytune_pipe.components.searchers import Searcher
+from raytune_pipe.conditions import applying, condition_problems
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.problems import Path, Problem, component_at, listed, near, problems_of
 from raytune_pipe.search_space import SearchSpace
@@ -37,14 +38,15 @@ def search_space_problems(trial: Trial, space: Space) -> Iterator[Problem]:
     plain = to_plain(trial)
     for path, distribution in space.items():
         under = list(variants(plain, space, path))
-        where = [variant for variant in under if has(variant.plain, path)]
+        leads_somewhere = any(has(variant.plain, path) for variant in under)
         reserved = _reserved_path(path)
         if reserved:
             yield _at_entry(path, reserved)
-        elif where:
-            yield from _value_problems(path, distribution, where)
+        elif leads_somewhere:
+            yield from _value_problems(path, distribution, applying(plain, space, path))
         elif len(under) == _variants_in_all(path, space):
             yield _at_entry(path, _leads_nowhere(path, under, space))
+    yield from condition_problems(plain, space)
     yield from _absolute_rates(plain, space)
 
 

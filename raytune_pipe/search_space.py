@@ -21,34 +21,43 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A searched hyperparameter: its dotted name, its distribution and when it applies."""
+    """A searched hyperparameter: its dotted name, its distribution and when it applies.
+
+    All of its conditions must hold.
+    """
 
     name: str
     distribution: Distribution
-    condition: Condition | None = None
+    conditions: tuple[Condition, ...] = ()
 
     def applies(self, values: Values) -> bool:
-        """Whether it applies, given its parent's value among these."""
-        return self.condition is None or values.get(self.condition.parent) in self.condition.values
+        """Whether it applies, given its parents' values among these."""
+        return self.unmet(values) is None
+
+    def unmet(self, values: Values) -> Condition | None:
+        """The first condition that does not hold, given its parents' values among these."""
+        for condition in self.conditions:
+            if values.get(condition.parent) not in condition.values:
+                return condition
+        return None
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON; the inverse of `from_mapping`."""
         mapping: dict[str, Any] = {
             "name": self.name,
-            "distribution": self.distribution.model_dump(mode="json"),
+            "distribution": self.distribution.model_dump(mode="json", exclude={"when"}),
         }
-        if self.condition:
-            mapping["when"] = {self.condition.parent: list(self.condition.values)}
+        if self.conditions:
+            mapping["when"] = {each.parent: list(each.values) for each in self.conditions}
         return mapping
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Rebuild from plain values."""
-        condition = None
-        for parent, values in mapping.get("when", {}).items():
-            condition = Condition(parent, tuple(values))
+        when = mapping.get("when", {}).items()
+        conditions = tuple(Condition(parent, tuple(values)) for parent, values in when)
         distribution = DISTRIBUTION.validate_python(mapping["distribution"], strict=False)
-        return cls(mapping["name"], distribution, condition)
+        return cls(mapping["name"], distribution, conditions)
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class SearchSpace:
         return units
 
     def is_active(self, name: str, values: Values) -> bool:
-        """Whether the hyperparameter applies, given its parent's value."""
+        """Whether the hyperparameter applies, given its parents' values."""
         return self[name].applies(values)
 
     def contains(self, values: Values) -> bool:

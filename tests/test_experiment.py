@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from raytune_pipe.base import ConfigError, seed_draw, to_json
 from raytune_pipe.experiment import Experiment, Objective, Resources, experiment_schema
 from raytune_pipe.experiment_file import load_experiment
-from raytune_pipe.search_space import Condition
+from raytune_pipe.search_space import Condition, SearchSpace
 from raytune_pipe.trial import leaves
 
 ROOT = Path(__file__).parents[1]
@@ -57,8 +57,8 @@ def test_a_choice_of_components_is_named_by_kind_and_conditions_what_only_some_o
 ):
     space = conditional().space()
     assert space.names == ("optimizer.kind", "optimizer.momentum", "optimizer.lr")
-    assert space["optimizer.momentum"].condition == Condition("optimizer.kind", ("sgd",))
-    assert space["optimizer.lr"].condition is None
+    assert space["optimizer.momentum"].conditions == (Condition("optimizer.kind", ("sgd",)),)
+    assert space["optimizer.lr"].conditions == ()
 
 
 def test_choices_within_an_option_depend_on_it() -> None:
@@ -72,10 +72,97 @@ def test_choices_within_an_option_depend_on_it() -> None:
         }
     ).space()
     assert space.names == ("schedule.kind", "schedule.then.kind", "schedule.then.final_factor")
-    assert space["schedule.then.kind"].condition == Condition("schedule.kind", ("warmup",))
-    assert space["schedule.then.final_factor"].condition == Condition(
-        "schedule.then.kind", ("cosine",)
+    assert space["schedule.then.kind"].conditions == (Condition("schedule.kind", ("warmup",)),)
+    assert space["schedule.then.final_factor"].conditions == (
+        Condition("schedule.then.kind", ("cosine",)),
     )
+
+
+def with_when() -> Experiment:
+    """Momentum where an SGD trains small batches; the batch size of two where it is tanh."""
+    return experiment(
+        {
+            "optimizer.momentum": {
+                "kind": "uniform",
+                "low": 0,
+                "high": 0.9,
+                "when": {"optimizer.nesterov": [False], "batch_size": [16, 32]},
+            },
+            "optimizer.nesterov": {"kind": "choice", "options": [True, False]},
+            "batch_size": {
+                "kind": "choice",
+                "options": [16, 32, 64],
+                "when": {"model.activation": ["tanh"]},
+            },
+            "model.activation": {"kind": "choice", "options": ["relu", "tanh"]},
+        },
+        trial={"optimizer": {"kind": "sgd", "nesterov": True, "momentum": 0.8}, "batch_size": 48},
+        trials=64,
+    )
+
+
+def test_all_conditions_of_a_hyperparameter_must_hold_and_parents_come_first() -> None:
+    space = with_when().space()
+    assert space.names == (
+        "optimizer.nesterov",
+        "model.activation",
+        "batch_size",
+        "optimizer.momentum",
+    )
+    assert space["optimizer.momentum"].conditions == (
+        Condition("optimizer.nesterov", (False,)),
+        Condition("batch_size", (16, 32)),
+    )
+    assert space["optimizer.momentum"].distribution.when is None
+    assert SearchSpace.from_mappings(json.loads(json.dumps(space.to_mappings()))) == space
+
+
+def test_where_a_condition_does_not_hold_the_trial_has_its_own_value() -> None:
+    plan = with_when().plan()
+    seen = set()
+    for planned in plan:
+        values, trial = planned.values, planned.trial
+        small = values["batch_size"] in (16, 32)
+        applies = not values["optimizer.nesterov"] and small
+        assert (values["batch_size"] is None) == (values["model.activation"] == "relu")
+        assert (values["optimizer.momentum"] is None) == (not applies)
+        assert trial.batch_size == (values["batch_size"] or 48)
+        assert applies or trial.model_dump()["optimizer"]["momentum"] == 0.8
+        assert planned.leaves()["optimizer.momentum"] == values["optimizer.momentum"]
+        assert planned.leaves()["batch_size"] == values["batch_size"]
+        seen.add((applies, small))
+    assert seen == {(True, True), (False, True), (False, False)}
+    assert with_when().space().contains(plan[0].values)
+
+
+def test_a_condition_joins_that_of_the_choice_above() -> None:
+    momentum = {"kind": "uniform", "low": 0.5, "high": 0.9}
+    of_three = {"kind": "choice", "options": [{"kind": "sgd"}, {"kind": "adamw"}]}
+    activation = {"kind": "choice", "options": ["relu", "tanh"]}
+    lr = {**LR, "when": {"optimizer.kind": ["adamw"]}}
+    when = {"model.activation": ["relu"], "optimizer.kind": ["sgd"]}
+    space = experiment(
+        {
+            "optimizer.momentum": {**momentum, "when": when},
+            "optimizer.lr": lr,
+            "optimizer": of_three,
+            "model.activation": activation,
+        }
+    ).space()
+    assert space["optimizer.momentum"].conditions == (
+        Condition("optimizer.kind", ("sgd",)),
+        Condition("model.activation", ("relu",)),
+    )
+    assert space["optimizer.lr"].conditions == (Condition("optimizer.kind", ("adamw",)),)
+
+
+def test_a_condition_on_a_list_names_it_as_the_file_does() -> None:
+    widths = {"kind": "choice", "options": [[8], [16, 16]]}
+    made = experiment(
+        {"model.widths": widths, "optimizer.lr": {**LR, "when": {"model.widths": [[16, 16]]}}}
+    )
+    assert made.space()["optimizer.lr"].conditions == (Condition("model.widths", ("[16,16]",)),)
+    assert Experiment.model_validate_json(to_json(made.resolved())) == made
 
 
 def test_the_chosen_option_takes_the_searched_values_and_keeps_its_own() -> None:

@@ -35,6 +35,9 @@ def problems(search_space: dict[str, Any], **fields: Any) -> dict[str, str]:
     return {".".join(map(str, each["loc"])): each["msg"] for each in caught.value.errors()}
 
 
+BATCH = {"kind": "choice", "options": [16, 32]}
+FLAG = {"kind": "choice", "options": [True, False]}
+SHARE = {"kind": "uniform", "low": 0, "high": 0.9}
 PBT = {"kind": "pbt", "interval_epochs": 2}
 ETA_2 = {"kind": "asha", "reduction_factor": 2}
 NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
@@ -56,6 +59,59 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
             {},
             "search_space.optimizer.dampening",
             "a hyperparameter of an option of optimizer",
+        ),
+        (
+            {"optimizer.lr": {**LR, "when": {"model.norm": ["batch"]}}},
+            {},
+            "search_space.optimizer.lr.when.model.norm",
+            "model.norm is not searched; search it, or leave the condition out",
+        ),
+        (
+            {"optimizer": SGD_OR_ADAMW, "batch_size": {**BATCH, "when": {"optimizer": ["sgd"]}}},
+            {},
+            "search_space.batch_size.when.optimizer",
+            "must be optimizer.kind, the name of that choice",
+        ),
+        (
+            {"optimizer.lr": LR, "batch_size": {**BATCH, "when": {"optimizer.lr": [0.1]}}},
+            {},
+            "search_space.batch_size.when.optimizer.lr",
+            "must be a choice, so that its values can be named, but is log_uniform",
+        ),
+        (
+            {"optimizer.lr": {**LR, "when": {"batch_size": [16, 48]}}, "batch_size": BATCH},
+            {},
+            "search_space.optimizer.lr.when.batch_size.1",
+            "must be a value of batch_size (16, 32), but got 48",
+        ),
+        (
+            {
+                "optimizer": SGD_OR_ADAMW,
+                "optimizer.momentum": {**SHARE, "when": {"optimizer.kind": ["adamw"]}},
+            },
+            {},
+            "search_space.optimizer.momentum.when.optimizer.kind",
+            "must be an option with optimizer.momentum (sgd), but got adamw",
+        ),
+        (
+            {"batch_size": {**BATCH, "when": {"batch_size": [16]}}},
+            {},
+            "search_space.batch_size.when",
+            "must not depend on itself, but does: batch_size -> batch_size",
+        ),
+        (
+            {
+                "optimizer.nesterov": {**FLAG, "when": {"batch_size": [16]}},
+                "optimizer.momentum": {
+                    **SHARE,
+                    "high": 1.5,
+                    "when": {"optimizer.nesterov": [False]},
+                },
+                "batch_size": BATCH,
+            },
+            {},
+            "search_space.optimizer.momentum.high",
+            "must be below 1, but got 1.5",
         ),
         ({"optimizer.kind": SGD_OR_ADAMW}, {}, "search_space.optimizer.kind", "whole component"),
         (
@@ -193,6 +249,23 @@ def test_parts_that_do_not_fit_together_are_told_at_their_place(
     told = problems(search_space, **fields)
     assert list(told) == [path]
     assert message in told[path]
+
+
+def test_every_member_of_a_circle_of_conditions_is_told() -> None:
+    told = problems(
+        {
+            "batch_size": {**BATCH, "when": {"optimizer.nesterov": [True]}},
+            "optimizer.nesterov": {**FLAG, "when": {"batch_size": [16]}},
+        }
+    )
+    assert set(told) == {"search_space.batch_size.when", "search_space.optimizer.nesterov.when"}
+    assert "batch_size -> optimizer.nesterov -> batch_size" in told["search_space.batch_size.when"]
+
+
+def test_a_bound_need_only_be_valid_where_it_applies() -> None:
+    momentum = {**SHARE, "when": {"optimizer.nesterov": [False]}}
+    trial = {"optimizer": {"kind": "sgd", "nesterov": True}}
+    experiment({"optimizer.nesterov": FLAG, "optimizer.momentum": momentum}, trial=trial)
 
 
 def test_all_that_does_not_fit_together_is_told_at_once() -> None:

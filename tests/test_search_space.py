@@ -28,7 +28,7 @@ def conditional_space() -> SearchSpace:
             Hyperparameter(
                 "optimizer.momentum",
                 Uniform(low=0, high=0.99),
-                Condition("optimizer.kind", ("sgd",)),
+                (Condition("optimizer.kind", ("sgd",)),),
             ),
         )
     )

@@ -41,7 +41,7 @@ def drawn(space: SearchSpace, units: Array) -> Array:
     """
     columns = [_snapped(one.distribution, units[:, place]) for place, one in enumerate(space)]
     snapped = np.column_stack(columns)
-    parents = [space.names.index(one.condition.parent) for one in space if one.condition]
+    parents = [space.names.index(condition.parent) for one in space for condition in one.conditions]
     if not parents:
         return snapped
     # What applies hangs on the parents alone, which take few values.

@@ -36,10 +36,12 @@ CONDITIONAL = SearchSpace(
         Hyperparameter(
             "optimizer.momentum",
             Uniform(low=0.0, high=0.99),
-            Condition("optimizer.kind", ("sgd",)),
+            (Condition("optimizer.kind", ("sgd",)),),
         ),
         Hyperparameter(
-            "optimizer.beta2", Uniform(low=0.9, high=0.999), Condition("optimizer.kind", ("adam",))
+            "optimizer.beta2",
+            Uniform(low=0.9, high=0.999),
+            (Condition("optimizer.kind", ("adam",)),),
         ),
         Hyperparameter("batch_size", Choice(options=(16, 32, 64, 128, 256))),
         Hyperparameter("optimizer.weight_decay", LogUniform(low=1e-6, high=1e-1)),

@@ -110,14 +110,13 @@ class Terms:
         """
         self.axes = [axis_of(one.distribution, degrees[0]) for one in space]
         self.degrees = tuple(degrees)
-        cases = _applicability(space)
         above = [ancestors(space, name) for name in space.names]
         self.groups: list[tuple[int, ...]] = []
         """The hyperparameters of each group, by index."""
         self.scales: list[float] = []
         """What the columns of each group are multiplied by."""
         for group in _subsets(len(space), leading):
-            together = float(cases[:, group].all(axis=1).mean())
+            together = _together(space, group, set().union(*(above[index] for index in group)))
             names = {space.names[index] for index in group}
             if together > 0 and not any(names & above[index] for index in group):
                 self.groups.append(group)
@@ -170,11 +169,13 @@ def _subsets(axes: int, leading: Sequence[int]) -> Iterator[tuple[int, ...]]:
     yield from itertools.combinations(sorted(leading), 3)
 
 
-def _applicability(space: SearchSpace) -> Array:
-    """Which hyperparameters apply, ``[equally likely cases, axes]`` as 0 or 1."""
-    parents = {one.condition.parent for one in space if one.condition}
+def _together(space: SearchSpace, group: tuple[int, ...], parents: set[str]) -> float:
+    """Probability that all of a group apply; ``parents`` are what that depends on."""
+    if not parents:
+        return 1.0
     cells = [_cells(one.distribution) if one.name in parents else [0.5] for one in space]
-    return applies(space, np.array(list(itertools.product(*cells)))).astype(float)
+    cases = applies(space, np.array(list(itertools.product(*cells))))
+    return float(cases[:, group].all(axis=1).mean())
 
 
 def _cells(parent: object) -> list[float]:

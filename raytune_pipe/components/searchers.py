@@ -69,7 +69,7 @@ class Grid(Component):
 
     def size(self, space: SearchSpace) -> int:
         """Number of combinations; counted without listing them, as they may be many."""
-        parents = {item.condition.parent for item in space if item.condition}
+        parents = {condition.parent for item in space for condition in item.conditions}
         return self._count(tuple(space), parents, {})
 
     def _axis(self, hyperparameter: Hyperparameter, values: dict[str, Value]) -> list[Value]:

@@ -71,15 +71,15 @@ def applies(space: SearchSpace, units: Array) -> NDArray[np.bool_]:
 
     held = np.ones(units.shape, dtype=bool)
     for place, one in enumerate(space):
-        if one.condition:
-            parent = space.names.index(one.condition.parent)
-            label_at = space[one.condition.parent].distribution.from_unit
-            fits = [label_at(unit) in one.condition.values for unit in units[:, parent]]
-            held[:, place] = held[:, parent] & fits
+        for condition in one.conditions:
+            parent = space.names.index(condition.parent)
+            label_at = space[condition.parent].distribution.from_unit
+            fits = [label_at(unit) in condition.values for unit in units[:, parent]]
+            held[:, place] &= held[:, parent] & fits
     return held
 
 
 def ancestors(space: SearchSpace, name: str) -> set[str]:
-    """What it depends on whether a hyperparameter applies: its parent, the parent's parent, ..."""
-    condition = space[name].condition
-    return {condition.parent} | ancestors(space, condition.parent) if condition else set()
+    """What it depends on whether a hyperparameter applies: its parents, their parents, ..."""
+    parents = {condition.parent for condition in space[name].conditions}
+    return parents.union(*(ancestors(space, parent) for parent in parents))

@@ -19,7 +19,7 @@ def with_own_names(space: SearchSpace, notes: list[str]) -> SearchSpace:
             Hyperparameter(
                 own_name(one.name),
                 one.distribution,
-                one.condition and Condition(own_name(one.condition.parent), one.condition.values),
+                tuple(Condition(own_name(each.parent), each.values) for each in one.conditions),
             )
             for one in space
         )

@@ -33,8 +33,7 @@ def plan_mapping(
         "decisions_at_epochs": list(experiment.scheduler.milestones(experiment.trial.epochs)),
         "total_epochs": _total_epochs(plan),
         "trials": [
-            {"trial_id": one.trial_id, "values": one.values, "leaves": leaves(one.trial)}
-            for one in plan
+            {"trial_id": one.trial_id, "values": one.values, "leaves": one.leaves()} for one in plan
         ],
         **({} if expected is None else {"expected_epochs": expected}),
         **({} if price is None else {"control_arm": price._asdict()}),
@@ -173,7 +172,10 @@ def _hyperparameters(experiment: Experiment) -> Table:
 def _searched(hyperparameter: Hyperparameter) -> str:
     """Distribution, condition and role in words: ``uniform 0 to 0.9, where a is b; nuisance``."""
     words = describe_distribution(hyperparameter.distribution)
-    condition, role = hyperparameter.condition, hyperparameter.distribution.role
-    if condition:
-        words += f", where {condition.parent} is {' or '.join(map(number, condition.values))}"
+    role = hyperparameter.distribution.role
+    conditions = [
+        f"{condition.parent} is {' or '.join(map(number, condition.values))}"
+        for condition in hyperparameter.conditions
+    ]
+    words += f", where {' and '.join(conditions)}" if conditions else ""
     return f"{words}; {role}" if role else words

@@ -50,7 +50,7 @@ def require_launched(experiment: Mapping[str, Any], run: Path) -> None:
 def space_of(experiment: Mapping[str, Any], where: Path) -> SearchSpace:
     """The search space of an experiment: each name with its distribution.
 
-    A hyperparameter that applies under some values of another says so beside its distribution:
+    A hyperparameter that applies under some values of others says so beside its distribution:
     ``when: {optimizer.kind: [sgd]}``.
 
     Raises:
@@ -68,13 +68,14 @@ def space_of(experiment: Mapping[str, Any], where: Path) -> SearchSpace:
         ready = {
             name: one
             for name, one in found.items()
-            if name not in ordered and (one.condition is None or one.condition.parent in ordered)
+            if name not in ordered and all(each.parent in ordered for each in one.conditions)
         }
         if not ready:
             [name, *_] = (name for name in found if name not in ordered)
             raise ConfigError(
-                f"{where}: search_space.{name}.when: must name another hyperparameter of the search"
-                f" space that does not depend on this one, but got {found[name].condition}"
+                f"{where}: search_space.{name}.when: must name other hyperparameters of the search"
+                " space that do not depend on this one, but got"
+                f" {', '.join(each.parent for each in found[name].conditions)}"
             )
         ordered |= ready
     return SearchSpace(tuple(ordered.values()))
@@ -117,16 +118,18 @@ def _hyperparameter(name: str, entry: Any, where: Path) -> Hyperparameter:
             for one in error.errors(include_url=False)
         )
         raise ConfigError(f"{where}: search_space.{said}") from error
-    return Hyperparameter(name, distribution, _condition(name, entry.get("when"), where))
+    return Hyperparameter(name, distribution, _conditions(name, entry.get("when"), where))
 
 
-def _condition(name: str, when: Any, where: Path) -> Condition | None:
+def _conditions(name: str, when: Any, where: Path) -> tuple[Condition, ...]:
     if when is None:
-        return None
-    if not isinstance(when, Mapping) or len(when) != 1:
+        return ()
+    if not isinstance(when, Mapping):
         raise ConfigError(
-            f"{where}: search_space.{name}.when: must name one hyperparameter and its values, such "
+            f"{where}: search_space.{name}.when: must name hyperparameters and their values, such "
             f"as {{optimizer.kind: [sgd]}}, but got {when!r:.80}"
         )
-    [(parent, values)] = when.items()
-    return Condition(str(parent), tuple(values if isinstance(values, list) else [values]))
+    return tuple(
+        Condition(str(parent), tuple(values if isinstance(values, list) else [values]))
+        for parent, values in when.items()
+    )

@@ -31,15 +31,15 @@ def explore(
     ``values`` are the donor's. ``draw`` gives a unit in [0, 1) for each name. A move is by
     ``perturbation`` units of the declared scale, up or down, and held at the bounds; an ordered
     choice moves to a neighbour, an unordered one stays. A hyperparameter that comes to apply
-    because its parent changed is resampled; one that ceases to apply is None.
+    because a parent changed is resampled; one that ceases to apply is None.
     """
     explored: dict[str, Explored] = {}
     new_values: dict[str, Value] = {}
     for hyperparameter in space:
-        name, condition = hyperparameter.name, hyperparameter.condition
+        name = hyperparameter.name
         value = values.get(name)
-        if condition is not None and not space.is_active(name, new_values):
-            explored[name] = Explored(None, explored[condition.parent].operation)
+        if unmet := hyperparameter.unmet(new_values):
+            explored[name] = Explored(None, explored[unmet.parent].operation)
         else:
             probability = 1.0 if value is None else resample_probability
             explored[name] = _explore_one(

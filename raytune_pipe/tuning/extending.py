@@ -11,7 +11,6 @@ from raytune_pipe.results.column_types import column_types
 from raytune_pipe.results.events import SCHEMA_VERSION, ExperimentEvent
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.scheduling.decisions import DecisionMaker
-from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.jobs import current_job
 from raytune_pipe.tuning.recorder import Recorder, report_of
 
@@ -78,7 +77,7 @@ def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> Experi
         "package_version": version("raytune-pipe"),
         "experiment": experiment.resolved(),
         "space": space.to_mappings(),
-        "columns": column_types((leaves(one.trial) for one in plan), space),
+        "columns": column_types((one.leaves() for one in plan), space),
         "objective": experiment.objective.model_dump(mode="json"),
         "time": time.time(),
     }

@@ -23,7 +23,6 @@ from raytune_pipe.results.events import (
 )
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.scheduling.decisions import Decision, DecisionMaker, Report
-from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
 from raytune_pipe.tuning.progress import TrialProgress, checkpoint_of
 from raytune_pipe.tuning.replay import Replay
@@ -78,7 +77,7 @@ class Recorder:
                 {
                     "event": "plan",
                     "trial_id": planned.trial_id,
-                    "leaves": leaves(planned.trial),
+                    "leaves": planned.leaves(),
                     "values": dict(planned.values),
                 }
             )
@@ -312,7 +311,10 @@ class Recorder:
             "time_s": state.time_s + metrics.get("epoch_s", 0.0),
             "score": float("nan") if answer.verdict in DIVERGED else score,
             "metrics": metrics,
-            "values": {name: in_force.get(name, value) for name, value in state.values.items()},
+            "values": {
+                name: None if value is None else in_force.get(name, value)
+                for name, value in state.values.items()
+            },
             "checkpoint": answer.checkpoint,
             "verdict": answer.verdict,
             "time": time.time(),

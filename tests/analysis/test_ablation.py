@@ -100,12 +100,12 @@ def test_children_come_and_go_with_their_parent() -> None:
             Hyperparameter(
                 "optimizer.momentum",
                 Uniform(low=0.0, high=1.0),
-                Condition("optimizer.kind", ("sgd",)),
+                (Condition("optimizer.kind", ("sgd",)),),
             ),
             Hyperparameter(
                 "optimizer.beta1",
                 Uniform(low=0.0, high=1.0),
-                Condition("optimizer.kind", ("adamw",)),
+                (Condition("optimizer.kind", ("adamw",)),),
             ),
             Hyperparameter("model.depth", IntUniform(low=1, high=9)),
         )

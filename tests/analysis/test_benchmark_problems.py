@@ -70,7 +70,7 @@ def test_presence_is_the_parents_and_the_rest_the_childs() -> None:
     space = SearchSpace(
         (
             Hyperparameter("kind", Choice(options=("sgd", "adam"))),
-            Hyperparameter("momentum", Uniform(low=0.0, high=1.0), Condition("kind", ("sgd",))),
+            Hyperparameter("momentum", Uniform(low=0.0, high=1.0), (Condition("kind", ("sgd",)),)),
             Hyperparameter("lr", LogUniform(low=1e-3, high=1.0)),
         )
     )

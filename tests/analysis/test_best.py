@@ -16,7 +16,9 @@ SPACE = SearchSpace(
         Hyperparameter("optimizer.kind", Choice(options=({"kind": "sgd"}, {"kind": "adamw"}))),
         Hyperparameter("optimizer.lr", LogUniform(low=1e-4, high=1.0)),
         Hyperparameter(
-            "optimizer.momentum", Choice(options=(0.5, 0.9)), Condition("optimizer.kind", ("sgd",))
+            "optimizer.momentum",
+            Choice(options=(0.5, 0.9)),
+            (Condition("optimizer.kind", ("sgd",)),),
         ),
         Hyperparameter("schedule.mixed", Choice(options=(True, 3, "high"))),
     )

@@ -79,8 +79,8 @@ def test_what_does_not_apply_is_masked_at_every_depth() -> None:
     space = SearchSpace(
         (
             Hyperparameter("a", Choice(options=("on", "off"))),
-            Hyperparameter("b", Choice(options=("on", "off")), Condition("a", ("on",))),
-            Hyperparameter("c", Uniform(low=0.0, high=1.0), Condition("b", ("on",))),
+            Hyperparameter("b", Choice(options=("on", "off")), (Condition("a", ("on",)),)),
+            Hyperparameter("c", Uniform(low=0.0, high=1.0), (Condition("b", ("on",)),)),
         )
     )
     units = np.array([[0.25, 0.25, 0.5], [0.25, 0.75, 0.5], [0.75, np.nan, 0.5]])

@@ -96,7 +96,7 @@ def test_a_conditional_one_is_tuned_where_it_applies() -> None:
             Hyperparameter(
                 "optimizer.momentum",
                 Uniform(low=0.0, high=1.0, role="scientific"),
-                Condition("optimizer.kind", ("sgd",)),
+                (Condition("optimizer.kind", ("sgd",)),),
             ),
         )
     )

@@ -58,7 +58,7 @@ def test_what_does_not_apply_has_no_fraction_and_parents_take_children_along() -
             Hyperparameter(
                 "optimizer.momentum",
                 Uniform(low=0.0, high=1.0),
-                Condition("optimizer.kind", ("sgd",)),
+                (Condition("optimizer.kind", ("sgd",)),),
             ),
             Hyperparameter("model.dropout", Uniform(low=0.0, high=1.0)),
         )

@@ -17,7 +17,9 @@ SPACE = SearchSpace(
         Hyperparameter("optimizer.lr", LogUniform(low=1e-4, high=1.0)),
         Hyperparameter("optimizer.kind", Choice(options=({"kind": "sgd"}, {"kind": "adamw"}))),
         Hyperparameter(
-            "optimizer.momentum", Uniform(low=0.0, high=0.9), Condition("optimizer.kind", ("sgd",))
+            "optimizer.momentum",
+            Uniform(low=0.0, high=0.9),
+            (Condition("optimizer.kind", ("sgd",)),),
         ),
         Hyperparameter("model.norm", Choice(options=("batch", False, 1))),
     )

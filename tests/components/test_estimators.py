@@ -32,12 +32,12 @@ MIXED = SearchSpace(
         Hyperparameter(
             "optimizer.momentum",
             Uniform(low=0.0, high=1.0),
-            Condition("optimizer.kind", ("sgd",)),
+            (Condition("optimizer.kind", ("sgd",)),),
         ),
         Hyperparameter(
             "optimizer.beta",
             Uniform(low=0.0, high=1.0),
-            Condition("optimizer.kind", ("adamw", "lion")),
+            (Condition("optimizer.kind", ("adamw", "lion")),),
         ),
         Hyperparameter("batch_size", Choice(options=(16, 32, 64))),
         Hyperparameter("layers", IntUniform(low=1, high=4)),

@@ -17,7 +17,7 @@ MEMBERS = get_args(get_args(Searcher)[0])
 LR = Hyperparameter("optimizer.lr", LogUniform(low=1e-4, high=1.0))
 KIND = Hyperparameter("optimizer.kind", Choice(options=({"kind": "sgd"}, {"kind": "adamw"})))
 MOMENTUM = Hyperparameter(
-    "optimizer.momentum", Uniform(low=0.0, high=0.9), Condition("optimizer.kind", ("sgd",))
+    "optimizer.momentum", Uniform(low=0.0, high=0.9), (Condition("optimizer.kind", ("sgd",)),)
 )
 DEPTH = Hyperparameter("model.depth", IntUniform(low=1, high=2))
 WIDTH = Hyperparameter("model.width", LogIntUniform(low=8, high=128))

@@ -15,7 +15,7 @@ SPACE = SearchSpace(
         Hyperparameter(
             "optimizer.momentum",
             Choice(options=(0.5, 0.9)),
-            Condition("optimizer.kind", ("sgd",)),
+            (Condition("optimizer.kind", ("sgd",)),),
         ),
     )
 )

@@ -20,10 +20,10 @@ SPACE = SearchSpace(
         Hyperparameter("nesterov", Choice(options=(True, False))),
         Hyperparameter("optimizer", COMPONENTS),
         Hyperparameter(
-            "momentum", Uniform(low=0.8, high=0.99), Condition("optimizer", ("sgd", "lion"))
+            "momentum", Uniform(low=0.8, high=0.99), (Condition("optimizer", ("sgd", "lion")),)
         ),
-        Hyperparameter("groups", Choice(options=(1, 2)), Condition("batch_size", (16, 32))),
-        Hyperparameter("group_rate", LogUniform(low=0.1, high=10.0), Condition("groups", (2,))),
+        Hyperparameter("groups", Choice(options=(1, 2)), (Condition("batch_size", (16, 32)),)),
+        Hyperparameter("group_rate", LogUniform(low=0.1, high=10.0), (Condition("groups", (2,)),)),
     )
 )
 
@@ -99,7 +99,7 @@ def test_children_follow_their_parent() -> None:
         (
             Hyperparameter("optimizer", COMPONENTS),
             Hyperparameter(
-                "momentum", Uniform(low=0.0, high=1.0), Condition("optimizer", ("sgd",))
+                "momentum", Uniform(low=0.0, high=1.0), (Condition("optimizer", ("sgd",)),)
             ),
         )
     )
