@@ -1,9 +1,9 @@
 """Trial: one training run, fully determined; and its hyperparameters by dotted name."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from raytune_pipe.base import (
     MUTABLE,
@@ -60,6 +60,17 @@ class Trial(Component):
     """Fixes the initial weights, the order of the data and dropout; drawn for each trial of an
     experiment."""
 
+    @model_validator(mode="after")
+    def _mixed_samples_have_a_loss(self) -> Self:
+        mixing = self.augmentations.mixing
+        if mixing and self.loss.mixing == "refused":
+            raise ValueError(
+                f"loss {self.loss.kind} must have samples that are not mixed, as it has no meaning"
+                f" between two targets, but augmentations.{mixing} mixes them; leave it out, or"
+                " choose another loss"
+            )
+        return self
+
 
 def leaves(component: Component) -> dict[str, Value]:
     """Every scalar hyperparameter by its dotted name; lists and mappings as compact JSON.
@@ -71,6 +82,9 @@ def leaves(component: Component) -> dict[str, Value]:
         value = getattr(component, name)
         if isinstance(value, Component):
             values |= {f"{name}.{path}": leaf for path, leaf in leaves(value).items()}
+        elif isinstance(value, dict) and component_classes(field.annotation):
+            for key, part in value.items():
+                values |= {f"{name}.{key}.{path}": leaf for path, leaf in leaves(part).items()}
         elif isinstance(value, dict) and all(isinstance(key, str) for key in value):
             values |= {f"{name}.{path}": leaf for path, leaf in _argument_leaves(value).items()}
         elif value is None and component_classes(field.annotation):
@@ -99,14 +113,15 @@ def is_mutable(trial: Trial, path: str) -> bool:
     Arguments of imported parts may not: they are fixed when the part is built.
     """
     *parents, name = path.split(".")
-    part: Component = trial
+    part: Any = trial
     for parent in parents:
-        part = getattr(part, parent, None)  # type: ignore[assignment]  # told apart below
+        part = part.get(parent) if isinstance(part, dict) else getattr(part, parent, None)
         if isinstance(part, dict):
-            return False
-        if not isinstance(part, Component):
+            if not any(isinstance(value, Component) for value in part.values()):
+                return False
+        elif not isinstance(part, Component):
             raise KeyError(path)
-    if name not in type(part).model_fields:
+    if not isinstance(part, Component) or name not in type(part).model_fields:
         raise KeyError(path)
     metadata = type(part).model_fields[name].metadata
     return any(isinstance(mark, Mutable) for mark in metadata)

@@ -73,6 +73,11 @@ class Augmentations(Component):
         """Those that are on, in the order in which they apply."""
         return [member for _, member in self if member is not None]
 
+    @property
+    def mixing(self) -> str | None:
+        """The kind of the one that mixes samples, if one does."""
+        return "mixup" if self.mixup else None
+
     def require_fit(self, task: Task) -> None:
         """Raise `ConfigError` where one that is on cannot be applied to the task's inputs."""
         for name, member in self:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from raytune_pipe.base import ConfigError, seed_draw
 from raytune_pipe.components.augmentations import Draws
-from raytune_pipe.components.task import Batch, Data
+from raytune_pipe.components.losses import require_outputs
+from raytune_pipe.components.task import Batch, Data, Split
+from raytune_pipe.networks.losses import CentreLoss
 from raytune_pipe.networks.synchronized_batch_norm import SynchronizedBatchNorm
 from raytune_pipe.training.world import Share, World
 from raytune_pipe.trial import Trial
@@ -42,6 +44,8 @@ class BatchGradients:
         self.has_batch_norm = any(isinstance(module, BATCH_NORMS) for module in model.modules())
         """Whether the model cannot take a batch of one sample, which has no variance."""
         self._features = _Features(model) if trial.loss.needs_features else None
+        self._centres = loss if isinstance(loss, CentreLoss) else None
+        self._look_at(data.train)
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the sums to zero, and the draws to what this epoch's are."""
@@ -69,6 +73,8 @@ class BatchGradients:
                 loss = self._forward(part, share.counted * fraction)
                 penalties = self._penalties_now() if number == len(parts) else []
                 self._world.backward(loss, penalties, self._weights, share.weight * fraction)
+        if self._centres:
+            self._centres.move(self._world.total, counted=share.counted > 0)
         self._samples += len(batch)
         for penalty in penalties:
             self._penalty_sum.add_(penalty.detach(), alpha=len(batch))
@@ -86,6 +92,17 @@ class BatchGradients:
         means["train_loss"] += self._penalty_sum.item() / self._samples
         return means
 
+    def _look_at(self, split: Split) -> None:
+        """See what the model gives for two samples, in evaluation mode, which changes nothing."""
+        was_training = self._model.training
+        self._model.eval()
+        with torch.no_grad():
+            outputs = self._model(split.inputs[:2])
+        self._model.train(was_training)
+        require_outputs(self._trial.loss, self._data.task, outputs, split.targets[:2])
+        if self._centres and self._features:
+            self._centres.prepare(self._features.taken())
+
     def _augmented(self, share: Share) -> Batch:
         train = self._data.train
         batch = Batch(
@@ -94,6 +111,9 @@ class BatchGradients:
         )
         for augmentation in self._augmentations:
             batch = augmentation.apply(batch, self._draws)
+        if batch.partners is not None and self._trial.loss.mixing == "targets":
+            targets = torch.lerp(batch.partners, batch.targets, batch.own_share)
+            return Batch(batch.inputs, targets)
         return batch
 
     def _parts(self, samples: int) -> int:

@@ -15,6 +15,7 @@ from raytune_pipe.components.datasets import Imported as ImportedDataset
 from raytune_pipe.components.datasets_arrays import Arrays
 from raytune_pipe.components.initializers import Initializer
 from raytune_pipe.components.losses import Loss
+from raytune_pipe.components.losses_several import WeightedSum
 from raytune_pipe.components.models import Imported as ImportedModel
 from raytune_pipe.components.models import Model
 from raytune_pipe.components.optimizers import Optimizer
@@ -33,6 +34,12 @@ REQUIRED: dict[type[Component], dict[str, Any]] = {
     ImportedModel: {"target": "my_pkg.nets:Wide", "args": {"widths": [8, 4]}},
     MultiStep: {"milestones": (30, 60)},
     Piecewise: {"multipliers": {0: 1.0, 30: 0.1}},
+    WeightedSum: {
+        "terms": {
+            "sign": {"loss": {"kind": "cross_entropy"}},
+            "size": {"loss": {"kind": "mse"}, "weight": 0.5},
+        }
+    },
 }
 
 each_member = pytest.mark.parametrize(

@@ -29,6 +29,8 @@ MLP = {"kind": "mlp", "widths": [8]}
 RESNET = {"kind": "resnet", "width": 4}
 ADAMW = {"kind": "adamw", "lr": 0.01}
 PARTLY_USED = {"kind": "imported", "target": "tests.training.ranks:PartlyUsed"}
+CENTRE = {"kind": "centre", "weight": 0.5}
+HEADED = {"kind": "imported", "target": "tests.training.ranks:Headed"}
 
 
 class Case(NamedTuple):
@@ -49,6 +51,7 @@ CASES = {
     "patience": Case({"model": MLP, "stoppers": {"patience": {"epochs": 1, "min_improvement": 9}}}),
     "micro-batches": Case({"model": MLP, "regularizers": PENALTIES, "micro_batches": 3}, 61),
     "averages": Case({"model": RESNET, "regularizers": {"weight_averaging": {"decay": 0.9}}}),
+    "centre": Case({"model": HEADED, "loss": CENTRE, "micro_batches": 2}, 49),
     "diverges": Case({"model": MLP, "optimizer": {"kind": "sgd", "lr": 1e30}}),
 }
 
@@ -69,6 +72,20 @@ class PartlyUsed(nn.Module):
         if self.training:
             self.seen += len(inputs)
         outputs: Tensor = self.used(inputs.view(len(inputs), -1))
+        return outputs
+
+
+class Headed(nn.Module):
+    """Has an output layer of its own, `head`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(16, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[n, 1, 4, 4] -> [n, 3]."""
+        outputs: Tensor = self.head(self.body(inputs.flatten(1)).tanh())
         return outputs
 
 
@@ -146,7 +163,7 @@ def run_as(rank: int, folder: Path) -> None:
         for number, (name, case) in enumerate(CASES.items()):
             trainer = make_trainer(case, world)
             reports = [told(trainer.train_epoch()) for _ in range(EPOCHS)]
-            state = trainer.model.state_dict()
+            state = trainer.model.state_dict() | trainer.loss.state_dict()
             torch.save((name, reports, state), folder / f"{size} {rank} {number}.pt")
         # From one worker's checkpoint on, and to a checkpoint for one worker.
         trainer = make_trainer(CASES["batch norm"], world)

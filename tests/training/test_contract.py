@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from raytune_pipe.base import Component, ConfigError, Mutable, members
 from raytune_pipe.components.augmentations import Augmentations
@@ -47,6 +48,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet": {"width": 2},
     "recurrent": {"embedding_size": 4, "hidden_size": 6},
     "transformer": {"width": 4, "heads": 2},
+    "focal": {"alpha": 0.25},
 }
 """Fields that make a member quick, and its effect in two epochs large, by its name."""
 
@@ -126,10 +128,24 @@ def several() -> Data:
     return Data(split, split, split, Task("several", (5,), 3, parts=parts))
 
 
+class OfTheUser(nn.Module):
+    """A net that ends in log-probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[batch, 1, 8, 8] -> [batch, 3]."""
+        return functional.log_softmax(self.layer(inputs.flatten(1)), dim=1)
+
+
+OF_THE_USER = {"kind": "imported", "target": "tests.training.test_contract:OfTheUser"}
 CROSS_ENTROPY = {"kind": "cross_entropy", "label_smoothing": 0.1}
 FITS: list[tuple[Data, dict[str, Any]]] = [
     (images(3), {"loss": CROSS_ENTROPY}),
     (images(2), {"loss": CROSS_ENTROPY}),
+    (images(3), {"model": OF_THE_USER}),
     (table(), {"loss": {"kind": "mse"}}),
     (tokens(), {"loss": CROSS_ENTROPY}),
     (several(), {"loss": {"kind": "mse"}}),

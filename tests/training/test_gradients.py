@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from raytune_pipe.base import ConfigError, seed_draw
 from raytune_pipe.components.augmentations import Draws, Mixup, Noise
-from raytune_pipe.components.losses import CrossEntropy
+from raytune_pipe.components.losses_classification import CrossEntropy
 from raytune_pipe.components.task import Batch, Data, Split, Task
+from raytune_pipe.networks.losses import CentreLoss
 from raytune_pipe.training.gradients import BatchGradients
 from raytune_pipe.training.trainer import Trainer
 from raytune_pipe.training.world import ALONE
@@ -95,6 +96,28 @@ def test_the_loss_of_a_mixture_is_that_of_mixed_targets() -> None:
     assert means["train_loss"] == pytest.approx(expected.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["mse", "mae", "huber"])
+def test_numbers_are_mixed_themselves(kind: str) -> None:
+    torch.manual_seed(0)
+    data = make_data()
+    train = data.train._replace(targets=torch.randn(len(data.train.inputs), 3))
+    data = Data(train, train, train, Task("regression", (1, 4, 4), 3))
+    trial = make_trial(
+        loss={"kind": kind}, augmentations={"mixup": {"alpha": 1.0}}, regularizers={}
+    )
+    model, loss = Net(), trial.loss.build(data.task)
+    gradients = BatchGradients(trial, data, model, loss, ALONE)
+    gradients.begin_epoch(0)
+    gradients.compute(BATCH)
+    seed = seed_draw(trial.seed, "augment", 0)
+    draws = Draws(torch.Generator().manual_seed(seed), random.Random(seed))
+    batch = Mixup(alpha=1.0).apply(Batch(train.inputs[BATCH], train.targets[BATCH]), draws)
+    assert batch.partners is not None
+    targets = batch.own_share * batch.targets + (1 - batch.own_share) * batch.partners
+    expected = loss(model(batch.inputs), targets).item()
+    assert gradients.means()["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_draws_differ_by_epoch_and_follow_from_the_seed() -> None:
     trial = make_trial(augmentations={"noise": {"std": 0.5}, "mixup": {}})
     first, second = (Trainer(trial, data=make_data()) for _ in range(2))
@@ -133,6 +156,42 @@ def test_a_loss_gets_the_features_and_tells_its_terms(
     torch.manual_seed(0)
     features = Net().body(make_data().train.inputs[BATCH].flatten(1)).tanh()
     assert means["train_spread"] == pytest.approx(features.square().mean().item(), rel=1e-5)
+
+
+def centred(**fields: Any) -> tuple[CentreLoss, dict[str, float]]:
+    """The loss after an epoch of three batches, and its means."""
+    torch.manual_seed(0)
+    model, data = Net(), make_data()
+    trial = make_trial(loss={"kind": "centre", "weight": 0.5}, regularizers={}, **fields)
+    loss = trial.loss.build(data.task)
+    assert isinstance(loss, CentreLoss)
+    gradients = BatchGradients(trial, data, model, loss, ALONE)
+    gradients.begin_epoch(0)
+    for batch in torch.arange(48).view(3, 16):
+        gradients.compute(batch)
+    return loss, gradients.means()
+
+
+def test_centres_follow_the_features_and_their_terms_are_metrics() -> None:
+    loss, means = centred()
+    assert loss.centres.shape == (3, 4)
+    assert loss.centres.any()
+    parts = means["train_cross_entropy"] + means["train_centre"]
+    assert means["train_loss"] == pytest.approx(parts, rel=1e-6)
+    divided, same_means = centred(micro_batches=3)
+    torch.testing.assert_close(divided.centres, loss.centres)
+    assert same_means == pytest.approx(means, rel=1e-5)
+
+
+def test_a_model_that_gives_what_the_loss_does_not_take_is_refused() -> None:
+    trial, data = make_trial(loss={"kind": "nll"}), make_data()
+    model = Net()
+    with pytest.raises(ConfigError, match="model: must end in log-probabilities under loss nll"):
+        BatchGradients(trial, data, model, trial.loss.build(data.task), ALONE)
+    model.head = nn.Linear(4, 2)
+    with pytest.raises(ConfigError, match=r"model: must give outputs of the shape \[2, 3\]"):
+        BatchGradients(trial, data, model, trial.loss.build(data.task), ALONE)
+    assert model.training
 
 
 def test_a_model_without_a_head_cannot_give_features(monkeypatch: pytest.MonkeyPatch) -> None:

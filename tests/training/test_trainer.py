@@ -15,6 +15,7 @@ from raytune_pipe.components.task import Data, Split, Task
 from raytune_pipe.training.seeding import data_order, seed_generators
 from raytune_pipe.training.trainer import EpochReport, Trainer
 from raytune_pipe.trial import Trial, is_mutable, leaves
+from raytune_pipe.variants import put, to_plain, to_trial
 
 SAMPLES = 50
 TIMES = {"epoch_s", "samples_per_s"}
@@ -311,3 +312,67 @@ def test_digits_are_learned() -> None:
     trial = make_trial(model={"kind": "mlp"}, regularizers={}, schedule={"kind": "cosine"})
     report = train(Trainer(trial), 4)[-1]
     assert report.metrics["val_accuracy"] > 0.93
+
+
+SEVERAL = {
+    "kind": "weighted_sum",
+    "terms": {
+        "class": {"loss": {"kind": "cross_entropy"}, "weight": 0.5},
+        "size": {"loss": {"kind": "huber"}},
+    },
+}
+
+
+def two_tasks() -> Data:
+    """A class of three, and a number."""
+    data, parts = make_data(), {}
+    for name in ("train", "validation", "test"):
+        inputs, classes = getattr(data, name)
+        targets = torch.stack([classes.float(), inputs.flatten(1).norm(dim=1)], dim=1)
+        parts[name] = Split(inputs, targets)
+    tasks = {
+        "class": Task("classification", (1, 4, 4), 3),
+        "size": Task("regression", (1, 4, 4), 1),
+    }
+    return Data(**parts, task=Task("several", (1, 4, 4), 4, parts=tasks))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("loss.terms.class.weight", 0.9),
+        ("loss.terms.class.loss.label_smoothing", 0.3),
+        ("loss.terms.size.loss.delta", 0.2),
+    ],
+)
+def test_a_changed_term_is_in_force_after_an_exploit(
+    tmp_path: Path, path: str, value: float
+) -> None:
+    trial = make_trial(loss=SEVERAL)
+    changed = to_trial(put(to_plain(trial), path, value))
+    donor, unchanged, copy = (Trainer(each, data=two_tasks()) for each in (trial, trial, changed))
+    donor.train_epoch()
+    donor.save(tmp_path / "1.pt")
+    unchanged.load(tmp_path / "1.pt")
+    copy.load(tmp_path / "1.pt")
+    before, after = unchanged.train_epoch(), copy.train_epoch()
+    assert after.values_in_force == before.values_in_force | {path: value}
+    assert after.metrics["val_loss"] != before.metrics["val_loss"]
+    terms = after.metrics["train_class"] + after.metrics["train_size"]
+    penalty = trial.regularizers.l1.penalty(copy.model).item()  # type: ignore[union-attr]  # it is on
+    assert after.metrics["train_loss"] == pytest.approx(terms + penalty, rel=1e-2)
+
+
+def test_the_centres_go_on_from_a_checkpoint(tmp_path: Path) -> None:
+    model = {"kind": "imported", "target": "tests.training.ranks:Headed"}
+    trial = make_trial(loss={"kind": "centre", "weight": 0.5}, model=model)
+    through, resumed = make_trainer(trial), make_trainer(trial)
+    first = train(through, 1)
+    through.save(tmp_path / "1.pt")
+    saved = through.loss.get_buffer("centres").clone()
+    expected = train(through, 1)
+    resumed.load(tmp_path / "1.pt")
+    assert torch.equal(resumed.loss.get_buffer("centres"), saved)
+    assert [untimed(report) for report in train(resumed, 1)] == [untimed(one) for one in expected]
+    assert torch.equal(resumed.loss.get_buffer("centres"), through.loss.get_buffer("centres"))
+    assert first[0].metrics["train_centre"] > 0

@@ -55,7 +55,7 @@ def alone() -> dict[str, tuple[list[dict[str, Any]], dict[str, Tensor]]]:
         trainer = make_trainer(case)
         found[name] = (
             [told(trainer.train_epoch()) for _ in range(EPOCHS)],
-            trainer.model.state_dict(),
+            trainer.model.state_dict() | trainer.loss.state_dict(),
         )
     return found
 
