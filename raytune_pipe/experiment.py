@@ -38,6 +38,21 @@ Placement = Literal["pack", "spread", "strict_pack", "strict_spread"]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
+TrapCode = Literal[
+    "linear_learning_rate",
+    "grid_of_many",
+    "outside_advice",
+    "dropout_before_batch_norm",
+    "tiny_batch_norm",
+    "zero_initialization",
+    "deep_sigmoid",
+    "loss_terms_apart",
+    "more_parameters_than_samples",
+    "data_not_seen",
+]
+"""What names a trap that practitioners know, see `traps`."""
+
+
 class Objective(Component):
     """What the trials are compared by."""
 
@@ -172,6 +187,8 @@ class Experiment(Component):
     """Environment variables that workers on a cluster get, by name; their values are not kept."""
     storage: Annotated[str, Field(min_length=1), AfterValidator(normalized)] = "results"
     """Where the run's folder is: a folder, relative to the current one, or s3:// or gs://."""
+    ignore: tuple[TrapCode, ...] = ()
+    """Traps that `validate` and `launch` say nothing of, by their codes."""
     journal_sync_seconds: Annotated[float, Field(ge=0.1)] = 5.0
     """Seconds between two copies of a run to its bucket: most that a lost driver's disk costs."""
 

@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_pipe.cli.options import experiment_options, given, json_option
+from raytune_pipe.cli.options import (
+    experiment_options,
+    given,
+    json_option,
+    search_here,
+    strict_option,
+)
 from raytune_pipe.cli.output import show, show_json, show_next
 from raytune_pipe.cli.running import insecure_option
 
@@ -14,15 +20,25 @@ if TYPE_CHECKING:
 
 @click.command()
 @experiment_options
+@strict_option
 @json_option
-def validate(experiment: "Experiment", again: list[str], as_json: bool) -> None:
-    """Check an experiment file.
+@click.pass_context
+def validate(
+    ctx: click.Context, experiment: "Experiment", again: list[str], strict: bool, as_json: bool
+) -> None:
+    """Check an experiment file, and its model and loss on its data.
 
-    Shows all its errors at once, each with its place.
+    Shows all its errors at once, each with its place, and warns of the traps that it is in.
     """
+    from raytune_pipe.cli.warnings import warn
+
     trials, searched = len(experiment.plan()), experiment.space().names
+    search_here(ctx.params["allow_imports"])
+    file, overrides = ctx.params["file"], ctx.params["overrides"]
+    warnings = warn(experiment, file, overrides, strict=strict, look_at_data=True)
     if as_json:
-        show_json({"name": experiment.name, "trials": trials, "searched": searched})
+        about = {"name": experiment.name, "trials": trials, "searched": searched}
+        show_json({**about, "warnings": warnings})
     else:
         names = f" ({', '.join(searched)})" if searched else ""
         show(f"ok: {experiment.name}, {trials} trials, {len(searched)} searched{names}")

@@ -17,6 +17,7 @@ from raytune_pipe.cli.options import (
     import_words,
     json_option,
     search_here,
+    strict_option,
 )
 from raytune_pipe.cli.output import show_next
 from raytune_pipe.cli.program import INTERRUPTED
@@ -31,6 +32,7 @@ from raytune_pipe.cli.running import (
     steal_lock_option,
     wait_option,
 )
+from raytune_pipe.cli.warnings import warn
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 @cluster_options
 @detach_option
 @analyze_option
+@strict_option
 @json_option
 @click.pass_context
 def launch(
@@ -66,6 +69,7 @@ def launch(
     dry_run: bool,
     detach: bool,
     analyze: bool,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Run an experiment on Ray.
@@ -79,13 +83,13 @@ def launch(
         ctx.exit(launch_on(cluster, ctx, experiment, again, dry_run=dry_run))
     imports = ctx.params["allow_imports"]
     search_here(imports)
+    file, overrides = ctx.params["file"], ctx.params["overrides"]
+    warn(experiment, file, overrides, strict=strict, look_at_data=strict)
     where = chosen(address)
     if where.is_job or detach:
         words = job_words(ctx.params, allowed_imports(imports))
         watching = Watching(where, detach, as_json, insecure)
-        ctx.exit(
-            launch_job(experiment, ctx.params["file"], ctx.params["overrides"], words, watching)
-        )
+        ctx.exit(launch_job(experiment, file, overrides, words, watching))
     where.tell()
     reached = [*given("--address", address), *["--insecure"] * insecure, *["--wait"] * wait]
     options = [*reached, *import_words(imports)]

@@ -35,6 +35,12 @@ run_argument = click.argument("run", metavar="DIR", type=RunFolder())
 """The folder of a run, such as results/NAME, or its URI, given to the command as ``run``."""
 
 
+strict_option = click.option(
+    "--strict", is_flag=True, help="Take warnings of FILE as errors; `ignore` in it silences one."
+)
+"""``--strict``, given to the command as ``strict``."""
+
+
 def experiment_options(body: Body) -> Body:
     """FILE, ``--set`` and ``--allow-import``; gives the command the ``experiment``.
 

@@ -3,7 +3,7 @@
 import codecs
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path as FilePath
 from typing import Any
@@ -63,12 +63,22 @@ def located_error(
     path: str | PathLike[str], overrides: Sequence[str], at: Path, message: str
 ) -> ConfigError:
     """An error at a field of a file that is valid in itself, but not for what is to be done."""
+    return located_errors(path, overrides, [(at, message)])
+
+
+def located_errors(
+    path: str | PathLike[str], overrides: Sequence[str], found: Iterable[tuple[Path, str]]
+) -> ConfigError:
+    """The same of several fields; one that the file leaves out is told at what is around it."""
     source = Source(str(path), _read(FilePath(path)))
     tree = _tree(source)
     for number, text in enumerate(overrides, start=1):
         override.apply(tree, number, text)
-    place = tree.place(at) or Place(source, 0, 0)
-    return to_config_error([(place, _dotted(at), message)])
+    located = []
+    for at, message in found:
+        place = tree.place(at) or Place(source, 0, 0)
+        located.append((place, _dotted(at), message))
+    return to_config_error(located)
 
 
 def _read(path: FilePath) -> str:

@@ -25,8 +25,35 @@ def test_validate_says_ok_and_what_comes_next(command: Command, file: Path) -> N
 def test_validate_as_json(command: Command, file: Path) -> None:
     result = command("validate", file, "--json")
     searched = ["optimizer.lr", "batch_size"]
-    assert json.loads(result.stdout) == {"name": "small", "trials": 24, "searched": searched}
+    assert json.loads(result.stdout) == {
+        "name": "small",
+        "trials": 24,
+        "searched": searched,
+        "warnings": [],
+    }
     assert result.stderr == f"next: raytune-pipe plan {file}\n"
+
+
+def test_validate_warns_of_traps_at_their_places(command: Command, file: Path) -> None:
+    linear = ("--set", "search_space={optimizer.lr: {kind: uniform, low: 1e-4, high: 0.1}}")
+    result = command("validate", file, *linear)
+    assert result.exit_code == 0
+    assert "warning: on a linear scale 90% of all draws lie in" in result.stderr
+    assert "[linear_learning_rate]" in result.stderr
+    strict = command("validate", file, *linear, "--strict")
+    assert strict.exit_code == 2
+    assert "use log_uniform [linear_learning_rate]" in strict.stderr
+    ignored = command(
+        "validate", file, *linear, "--strict", "--set", "ignore=[linear_learning_rate]"
+    )
+    assert ignored.exit_code == 0
+    assert command("launch", file, *linear, "--strict").exit_code == 2
+
+
+def test_validate_tries_model_and_loss_on_the_data(command: Command, file: Path) -> None:
+    result = command("validate", file, "--set", "trial.loss={kind: mse}")
+    assert result.exit_code == 2
+    assert "trial.loss: loss mse must have a task of regression" in result.stderr
 
 
 def test_validate_shows_all_errors_with_their_places(command: Command, tmp_path: Path) -> None:

@@ -1,0 +1,276 @@
+"""Traps that practitioners know, found in an experiment before anything is trained.
+
+Each says what is the matter, where, and what to do. Nothing here is wrong as such, so an experiment
+runs with them; `ignore` of its file silences one by its code.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from raytune_pipe.advice import advised_over, overlaps
+from raytune_pipe.base import ConfigError
+from raytune_pipe.distributions import Distribution
+from raytune_pipe.experiment import Experiment, TrapCode
+from raytune_pipe.problems import Path, Problem
+from raytune_pipe.variants import (
+    Plain,
+    combinations,
+    get,
+    has,
+    is_component_choice,
+    to_plain,
+    to_trial,
+)
+
+SMALLEST_NORMED_BATCH = 8
+"""Samples: with fewer, the mean and variance of a batch norm are mostly noise."""
+MOST_GRID_DIMENSIONS = 3
+MOST_SIGMOID_LAYERS = 2
+"""Hidden layers: a sigmoid's slope is at most 1/4, and gradients shrink by it at each layer."""
+FARTHEST_APART = 100.0
+"""Times the weight of one term of a loss that another one's may be: two decades."""
+MORE_PARAMETERS: TrapCode = "more_parameters_than_samples"
+WIDEST_LINEAR = 10.0
+"""Times its lower bound that a learning rate's upper one may be on a linear scale."""
+
+
+class Trap(NamedTuple):
+    """One trap that an experiment is in."""
+
+    code: TrapCode
+    path: Path
+    """Where in the file."""
+    message: str
+    """Why it is one, and what to do."""
+
+
+def traps(experiment: Experiment) -> list[Trap]:
+    """The traps that the file alone shows, each once; those that it ignores are left out."""
+    found: dict[tuple[str, Path], Trap] = {}
+    for look in _OF_THE_SEARCH:
+        for trap in look(experiment):
+            found.setdefault((trap.code, trap.path), trap)
+    space = experiment.search_space
+    for plain in combinations(to_plain(experiment.trial), space):
+        case = _Case(plain, space)
+        for look_at in _OF_A_TRIAL:
+            for trap in look_at(case):
+                found.setdefault((trap.code, trap.path), trap)
+    return [trap for trap in found.values() if trap.code not in experiment.ignore]
+
+
+def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
+    """What only the data and the built model show: what does not fit together, and traps.
+
+    Loads the dataset, and builds a model of each kind that is chosen from. Data that cannot be read
+    here may well be on the cluster, so that is a trap only.
+    """
+    from raytune_pipe.training.data import load_data
+    from raytune_pipe.training.trial_size import MisfitError, trial_size
+
+    space = experiment.search_space
+    problems: dict[Path, Problem] = {}
+    found: dict[str, Trap] = {}
+    for plain in combinations(to_plain(experiment.trial), space):
+        case, trial = _Case(plain, space), to_trial(plain)
+        try:
+            data = load_data(trial.dataset)
+        except (ConfigError, ImportError) as error:
+            where = case.where("dataset.kind")
+            message = f"model and loss are not tried on it, as it cannot be read here: {error}"
+            found.setdefault("data_not_seen", Trap("data_not_seen", where, message))
+            continue
+        try:
+            size = trial_size(trial, data)
+        except MisfitError as error:
+            where = case.where(error.part)
+            problems.setdefault(where, Problem(where, error.reason))
+        else:
+            if size.has_more_parameters:
+                trap = Trap(MORE_PARAMETERS, case.where("model.kind"), size.warning)
+                found.setdefault(MORE_PARAMETERS, trap)
+    kept = [trap for trap in found.values() if trap.code not in experiment.ignore]
+    return list(problems.values()), kept
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The trial under one combination of the components that are chosen from."""
+
+    plain: Plain
+    space: Mapping[str, Distribution]
+
+    def ends(self, path: str) -> tuple[Any, ...]:
+        """The values at the ends of what a field can be: both bounds, all options, or its one."""
+        distribution = self.space.get(path)
+        if distribution is None or is_component_choice(distribution):
+            return (get(self.plain, path),) if has(self.plain, path) else ()
+        if distribution.kind == "choice":
+            return tuple(distribution.options)
+        return (distribution.low, distribution.high)
+
+    def where(self, path: str) -> Path:
+        """Where in the file the field is set: where it is searched, else in the trial."""
+        above = [searched for searched in self.space if f"{path}.".startswith(f"{searched}.")]
+        if above:
+            return ("search_space", max(above, key=len))
+        return ("trial", *path.split("."))
+
+    def largest(self, path: str) -> float:
+        """The largest number that a field can be, also in a list; 0 where it holds none."""
+        numbers = [
+            float(one)
+            for end in self.ends(path)
+            for one in (end if isinstance(end, list | tuple) else [end])
+            if isinstance(one, int | float) and not isinstance(one, bool)
+        ]
+        return max(numbers, default=0.0)
+
+    def most_items(self, path: str) -> int:
+        """The length of the longest list that a field can be."""
+        return max(
+            (len(end) for end in self.ends(path) if isinstance(end, list | tuple)), default=0
+        )
+
+    @property
+    def hidden_layers(self) -> int:
+        """How many layers of a dense or a convolutional net come before its last."""
+        return max(self.most_items("model.widths"), self.most_items("model.filters"))
+
+
+def _linear_learning_rate(experiment: Experiment) -> Iterator[Trap]:
+    for path, distribution in experiment.search_space.items():
+        if path.rpartition(".")[2] != "lr" or distribution.kind not in ("uniform", "int_uniform"):
+            continue
+        low, high = distribution.low, distribution.high
+        if low <= 0 or high / low > WIDEST_LINEAR:
+            share = 1 - (high / 10 - low) / (high - low)
+            yield Trap(
+                "linear_learning_rate",
+                ("search_space", path),
+                f"on a linear scale {min(share, 1.0):.0%} of all draws lie in the highest decade, "
+                f"{high / 10:g} to {high:g}; use log_uniform",
+            )
+
+
+def _grid_of_many(experiment: Experiment) -> Iterator[Trap]:
+    searched = len(experiment.search_space)
+    if experiment.searcher.kind == "grid" and searched > MOST_GRID_DIMENSIONS:
+        yield Trap(
+            "grid_of_many",
+            ("searcher", "kind"),
+            f"a grid over {searched} hyperparameters tries few values of each of them, and where "
+            "few of them matter, most of its trials repeat each other; use random or sobol",
+        )
+
+
+def _outside_advice(experiment: Experiment) -> Iterator[Trap]:
+    plain, space = to_plain(experiment.trial), experiment.search_space
+    for path, distribution in space.items():
+        advice = advised_over(path, plain, space)
+        if advice is not None and not overlaps(distribution, advice.distribution):
+            advised = advice.distribution
+            ends = advised.labels if advised.kind == "choice" else (advised.low, advised.high)
+            yield Trap(
+                "outside_advice",
+                ("search_space", path),
+                f"nothing of this range is in the advised one, {ends[0]:g} to {ends[-1]:g}"
+                f" ({advice.reason.rstrip('.')}); see raytune-pipe advise {path}",
+            )
+
+
+def _dropout_before_batch_norm(case: _Case) -> Iterator[Trap]:
+    """Dropout in a layer, and a batch norm in a later one (Li et al. 2019, arXiv:1801.05134)."""
+    if "batch" not in case.ends("model.norm") or get(case.plain, "model.kind") == "resnet":
+        return  # a resnet drops after its last norm
+    for field in ("input_dropout", "dropout", "spatial_dropout"):
+        is_before = field == "input_dropout" or case.hidden_layers > 1
+        if get(case.plain, "model.kind") == "cnn" and field == "dropout":
+            is_before = False  # after the last norm
+        if is_before and case.largest(f"model.{field}") > 0:
+            yield Trap(
+                "dropout_before_batch_norm",
+                case.where(f"model.{field}"),
+                "a batch norm behind dropout learns the variance of training, which is another in "
+                "evaluation; set it to 0, or take model.norm none, layer or group",
+            )
+
+
+def _tiny_batch_norm(case: _Case) -> Iterator[Trap]:
+    sizes = [size for size in case.ends("batch_size") if isinstance(size, int | float)]
+    parts = case.largest("micro_batches") or 1
+    smallest = min(sizes, default=math.inf) / parts
+    if "batch" in case.ends("model.norm") and smallest < SMALLEST_NORMED_BATCH:
+        yield Trap(
+            "tiny_batch_norm",
+            case.where("batch_size"),
+            f"batch norms see {math.ceil(smallest)} samples at a time, whose mean and variance are "
+            f"mostly noise; use batches of {SMALLEST_NORMED_BATCH} and more, fewer micro_batches, "
+            "or another model.norm",
+        )
+
+
+def _zero_initialization(case: _Case) -> Iterator[Trap]:
+    if get(case.plain, "initializer.kind") == "zeros":
+        yield Trap(
+            "zero_initialization",
+            case.where("initializer.kind"),
+            "with all weights zero all units of a layer get the same gradient, if any, and never "
+            "learn to differ; use he_normal or xavier_normal",
+        )
+
+
+def _deep_sigmoid(case: _Case) -> Iterator[Trap]:
+    if "sigmoid" in case.ends("model.activation") and (
+        case.hidden_layers > MOST_SIGMOID_LAYERS or get(case.plain, "model.kind") == "resnet"
+    ):
+        yield Trap(
+            "deep_sigmoid",
+            case.where("model.activation"),
+            "a sigmoid's slope is 1/4 at most, so that gradients vanish over many hidden layers; "
+            "use relu, gelu or silu",
+        )
+
+
+def _loss_terms_apart(case: _Case) -> Iterator[Trap]:
+    weights = {
+        path: weight
+        for path, weight in _term_weights(get(case.plain, "loss"))
+        if isinstance(weight, int | float) and weight > 0
+    }
+    if weights and max(weights.values()) > FARTHEST_APART * min(weights.values()):
+        largest, smallest = max(weights.values()), min(weights.values())
+        path = min(weights, key=lambda each: weights[each])
+        yield Trap(
+            "loss_terms_apart",
+            case.where(path),
+            f"the weights of the loss's terms, {smallest:g} to {largest:g}, are more than two "
+            "decades apart, so that the smaller ones hardly count; bring them nearer",
+        )
+
+
+def _term_weights(loss: Any) -> Iterator[tuple[str, Any]]:
+    """The weight of each term of a loss; that of a main term without one is 1."""
+    if not isinstance(loss, Mapping):
+        return
+    if "weight" in loss:
+        yield from (("loss.kind", 1.0), ("loss.weight", loss["weight"]))
+    terms = loss.get("terms")
+    for name, term in terms.items() if isinstance(terms, Mapping) else ():
+        yield f"loss.terms.{name}.weight", term.get("weight")
+
+
+_OF_THE_SEARCH: tuple[Callable[[Experiment], Iterator[Trap]], ...] = (
+    _linear_learning_rate,
+    _grid_of_many,
+    _outside_advice,
+)
+_OF_A_TRIAL: tuple[Callable[[_Case], Iterator[Trap]], ...] = (
+    _dropout_before_batch_norm,
+    _tiny_batch_norm,
+    _zero_initialization,
+    _deep_sigmoid,
+    _loss_terms_apart,
+)
