@@ -29,7 +29,7 @@ experiments: .venv/.installed
 
 # Strict, since a package that the database cannot be asked about is otherwise passed over.
 audit: .audit/.installed
-	.audit/bin/uv pip compile --quiet --resolution lowest-direct --extra cluster --extra optuna \
+	.audit/bin/uv pip compile --quiet --resolution lowest-direct --extra cluster --extra images --extra optuna \
 		--output-file .audit/floors.txt pyproject.toml
 	for list in constraints.txt .audit/floors.txt; do echo "# $$list"; \
 		.audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $$list || exit; done

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from raytune_pipe.base import Component, ConfigError, Count, Seed
 from raytune_pipe.components.datasets_arrays import Arrays
+from raytune_pipe.components.datasets_binary import Cifar10, Idx
+from raytune_pipe.components.datasets_images import ImageFolder
+from raytune_pipe.components.datasets_parquet import Parquet
 from raytune_pipe.components.datasets_synthetic import Synthetic
 from raytune_pipe.components.datasets_tables import BreastCancer, Diabetes, Wine, bundled
 from raytune_pipe.components.datasets_text import Text
@@ -57,6 +60,17 @@ class Imported(Component):
 
 
 Dataset = Annotated[
-    Digits | BreastCancer | Wine | Diabetes | Text | Synthetic | Arrays | Imported,
+    Digits
+    | BreastCancer
+    | Wine
+    | Diabetes
+    | Text
+    | Synthetic
+    | Arrays
+    | Parquet
+    | ImageFolder
+    | Idx
+    | Cifar10
+    | Imported,
     Field(discriminator="kind"),
 ]

@@ -1,17 +1,17 @@
 """The user's own arrays, from an .npz file."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile
 
-from pydantic import AfterValidator
-
 from raytune_pipe.base import Component, ConfigError, Count, Seed
+from raytune_pipe.components.datasets_reading import UsersPath
 from raytune_pipe.components.splits import (
     PARTS,
     HeldOut,
+    class_problems,
     is_class,
     limited,
     not_finite,
@@ -40,7 +40,7 @@ class Arrays(Component):
 
     kind: Literal["arrays"] = "arrays"
     """Name of the dataset."""
-    path: Annotated[str, AfterValidator(lambda path: str(Path(path).absolute()))]
+    path: UsersPath
     """The .npz file; relative to the current folder, recorded absolute."""
     split_seed: Seed = 0
     """Fixes which samples go where; the same for all trials."""
@@ -74,7 +74,7 @@ class Arrays(Component):
             with Path(self.path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         # a lone .npy array is no context manager: TypeError
-        # a header may claim any size: MemoryError
+        # a header may claim any size: MemoryError; or a way to pack or encrypt: RuntimeError
         except (
             OSError,
             EOFError,
@@ -83,6 +83,7 @@ class Arrays(Component):
             BadZipFile,
             zlib.error,
             MemoryError,
+            RuntimeError,
         ) as error:
             raise ConfigError(
                 f"path must be an .npz file of numeric arrays, but got {self.path} ({error}); write"
@@ -105,7 +106,7 @@ def _problems(arrays: "Mapping[str, Array]") -> Iterator[str]:
         yield from _difference_problems({name: arrays[name] for name in names})
     targets = [arrays[y] for _, y in pairs]
     if is_class(targets[0]):
-        yield from _class_problems(targets)
+        yield from class_problems(targets)
 
 
 def _number_problems(name: str, array: "Array") -> Iterator[str]:
@@ -131,14 +132,3 @@ def _difference_problems(parts: "Mapping[str, Array]") -> Iterator[str]:
     if len({is_class(array) for array in parts.values()}) > 1:
         types = {name: str(array.dtype) for name, array in parts.items()}
         yield f"hold all targets as integers or none, but theirs are {types}"
-
-
-def _class_problems(targets: "Sequence[Array]") -> Iterator[str]:
-    lowest, highest = min(y.min() for y in targets), max(y.max() for y in targets)
-    if lowest < 0:
-        yield f"count its classes from 0, but has a class {lowest}"
-    samples = sum(map(len, targets))
-    if highest >= samples:
-        yield f"number its classes without gaps, but has class {highest} among {samples} samples"
-    if highest > targets[0].max():
-        yield f"hold every class in its training part, but class {highest} is not"

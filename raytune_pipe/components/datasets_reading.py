@@ -42,4 +42,9 @@ def reason(error: Exception) -> str:
     """What an error says, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(str(error)) or type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """The text with all white space as one space each: names of columns and files may have any."""
+    return " ".join(text.split())

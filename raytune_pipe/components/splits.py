@@ -1,6 +1,6 @@
 """Splitting arrays into parts, standardizing them, and naming the task they pose."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
@@ -59,7 +59,8 @@ def split_rows(
 ) -> "dict[str, Array]":
     """Row numbers of each part, in order; every class is split in the same proportions.
 
-    Each class keeps a sample to train on. Raises ConfigError if a part would stay empty.
+    Each class keeps a sample to train on. Raises ConfigError if a part would stay empty whose
+    share is above 0.
     """
     import numpy as np
 
@@ -75,13 +76,22 @@ def split_rows(
         rows["test"].append(shuffled[:test])
         rows["validation"].append(shuffled[test:held_out])
         rows["train"].append(shuffled[held_out:])
+    shares = {"train": 1.0, "validation": validation_fraction, "test": test_fraction}
     for part, chosen in rows.items():
-        if not sum(map(len, chosen)):
+        if shares[part] and not sum(map(len, chosen)):
             raise ConfigError(
                 f"the {part} part must get a sample, but {len(targets)} in all, or their classes,"
                 f" are too few for that; give more, or a larger {part}_fraction"
             )
     return {part: np.sort(np.concatenate(chosen)) for part, chosen in rows.items()}
+
+
+def split_training(
+    x: "Array", y: "Array", validation_fraction: float, seed: int
+) -> "dict[str, tuple[Array, Array]]":
+    """Training and validation part of samples whose test part comes on its own."""
+    rows = split_rows(y, validation_fraction, 0, seed)
+    return {part: (x[rows[part]], y[rows[part]]) for part in ("train", "validation")}
 
 
 def to_data(
@@ -123,6 +133,18 @@ def pose(
 def is_class(targets: "Array") -> bool:
     """Whether the targets are class indices."""
     return targets.ndim == 1 and targets.dtype.kind in "iub"
+
+
+def class_problems(targets: "Sequence[Array]") -> Iterator[str]:
+    """What must hold for the class indices of the parts, training first, and does not."""
+    lowest, highest = min(y.min() for y in targets), max(y.max() for y in targets)
+    if lowest < 0:
+        yield f"count its classes from 0, but has a class {lowest}"
+    samples = sum(map(len, targets))
+    if highest >= samples:
+        yield f"number its classes without gaps, but has class {highest} among {samples} samples"
+    if highest > targets[0].max():
+        yield f"hold every class in its training part, but class {highest} is not"
 
 
 def not_finite(array: "Array") -> int:

@@ -2,34 +2,28 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from raytune_pipe.base import ConfigError, members
+from raytune_pipe.components import datasets_binary
 from raytune_pipe.components.datasets import Dataset, Digits, Imported
-from raytune_pipe.components.datasets_arrays import Arrays
 from raytune_pipe.components.datasets_synthetic import Synthetic
 from raytune_pipe.components.datasets_tables import BreastCancer, Diabetes, Wine
 from raytune_pipe.components.datasets_text import Text
 from raytune_pipe.components.models import Mlp
 from raytune_pipe.components.task import Data, Split, Task
+from tests.components.dataset_files import OWN
 
 
-def arrays(folder: Path, **settings: Any) -> Arrays:
-    draw = np.random.default_rng(0)
-    x, y = draw.normal(size=(90, 4)), np.repeat([0, 1, 2], [60, 20, 10])
-    np.savez(folder / "own.npz", x=x, y=y)
-    return Arrays(path=str(folder / "own.npz"), **settings)
+@pytest.fixture(autouse=True)
+def _small_cifar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets_binary, "CIFAR_RECORDS", 20)
 
-
-OWN: dict[str, Callable[..., Dataset]] = {"arrays": arrays}
-"""Makes a dataset of files, which are put into the folder."""
 
 WITHOUT_FILES: dict[str, type[Dataset]] = {
     "digits": Digits,
@@ -41,7 +35,8 @@ WITHOUT_FILES: dict[str, type[Dataset]] = {
 }
 
 KINDS = [*WITHOUT_FILES, *OWN]
-OF_CLASSES = ["digits", "breast_cancer", "wine", "synthetic", "arrays"]
+OF_CLASSES = ["digits", "breast_cancer", "wine", "synthetic", "arrays", "parquet", "image_folder"]
+"""Whose test part is split off too: not those that come with one."""
 
 each_dataset = pytest.mark.parametrize("kind", KINDS)
 each_of_numbers = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "text"])

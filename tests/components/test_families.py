@@ -13,6 +13,9 @@ from raytune_pipe.components.augmentations import Augmentations
 from raytune_pipe.components.datasets import Dataset
 from raytune_pipe.components.datasets import Imported as ImportedDataset
 from raytune_pipe.components.datasets_arrays import Arrays
+from raytune_pipe.components.datasets_binary import Cifar10, Idx
+from raytune_pipe.components.datasets_images import ImageFolder
+from raytune_pipe.components.datasets_parquet import Parquet
 from raytune_pipe.components.initializers import Initializer
 from raytune_pipe.components.losses import Loss
 from raytune_pipe.components.losses_several import WeightedSum
@@ -30,6 +33,10 @@ MEMBERS = [member for family in (*UNIONS, *MAPPINGS) for member in members(famil
 
 REQUIRED: dict[type[Component], dict[str, Any]] = {
     Arrays: {"path": "/data/own.npz"},
+    Parquet: {"path": "/data/own.parquet", "targets": ("price",)},
+    ImageFolder: {"path": "/data/own"},
+    Idx: {"path": "/data/mnist"},
+    Cifar10: {"path": "/data/cifar-10-batches-bin"},
     ImportedDataset: {"target": "my_pkg.data:load", "args": {"fold": 3}},
     ImportedModel: {"target": "my_pkg.nets:Wide", "args": {"widths": [8, 4]}},
     MultiStep: {"milestones": (30, 60)},

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,16 @@ def test_large_arrays_are_standardized_in_chunks(
     at_once = standardized({"train": array})["train"]
     monkeypatch.setattr(splits, "CHUNK", 100)
     np.testing.assert_allclose(standardized({"train": array})["train"], at_once, atol=1e-6)
+
+
+def test_standardizing_takes_the_memory_of_what_it_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "CHUNK", 2**16)
+    array = np.random.default_rng(0).integers(0, 256, (1000, 3, 32, 32), dtype=np.uint8)
+    tracemalloc.start()
+    given_back = standardized({"train": array})["train"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert given_back.nbytes < peak < 1.5 * given_back.nbytes
 
 
 @settings(max_examples=30)
