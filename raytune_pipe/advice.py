@@ -1,11 +1,93 @@
 """What is advised for a hyperparameter of a given trial, and whether a searched range meets it."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from raytune_pipe.advice_table import ADVICE, Advice, sources_of
+from raytune_pipe.base import Component, ConfigError, members
 from raytune_pipe.distributions import Choice, Distribution
-from raytune_pipe.distributions_fields import is_number, label_of
+from raytune_pipe.distributions_fields import Role, When, is_number, label_of
+from raytune_pipe.problems import Problem, listed, near, shown
 from raytune_pipe.variants import Plain, variants
+
+
+class Advised(Component):
+    """The range that practitioners advise for it, see `raytune-pipe advise`.
+
+    Where components are searched, the range that holds those of all of them. The resolved
+    experiment has the range itself.
+    """
+
+    kind: Literal["advised"] = "advised"
+    """Name of the distribution."""
+    when: When = None
+    role: Role = None
+
+
+def entries_schema(_source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """What pydantic reads a search space as: distributions, or `Advised`, by their kind."""
+    entry: Any = functools.reduce(operator.or_, (*members(Distribution), Advised))
+    return handler.generate_schema(dict[str, Annotated[entry, Field(discriminator="kind")]])
+
+
+def with_advice(
+    entries: Mapping[str, Distribution | Advised], plain: Plain
+) -> dict[str, Distribution]:
+    """The search space of a trial, plain values, with the advised ranges filled in.
+
+    Those that there is no advice on are left out, see `advice_problems`.
+    """
+    concrete = _concrete(entries)
+    found: dict[str, Distribution] = {}
+    for path, entry in entries.items():
+        if not isinstance(entry, Advised):
+            found[path] = entry
+        elif advice := advised_over(path, plain, concrete):
+            own = {"when": entry.when, "role": entry.role}
+            found[path] = advice.distribution.model_copy(update=own)
+    return found
+
+
+def advice_problems(
+    entries: Mapping[str, Distribution | Advised], plain: Plain
+) -> Iterator[Problem]:
+    """Each range that is to be the advised one is of a hyperparameter that there is advice on."""
+    concrete = _concrete(entries)
+    for path, entry in entries.items():
+        if isinstance(entry, Advised) and advised_over(path, plain, concrete) is None:
+            known = advised_paths(plain)
+            message = (
+                f"must be a hyperparameter that there is advice on ({listed(known)}), but got"
+                f" {path}{near(path, known)}"
+            )
+            yield Problem((path,), message, is_at_key=True)
+
+
+def advice_taken(
+    entries: Mapping[str, Any], plain: Plain, space: Mapping[str, Distribution]
+) -> Iterator[str]:
+    """A sentence for each entry of a file's search space that was the advised one.
+
+    ``space`` is the search space as it was understood.
+    """
+    of_file = [path for path, entry in entries.items() if _is_advised(entry)]
+    rest = {path: each for path, each in space.items() if path not in of_file}
+    for path in of_file:
+        if advice := advised_over(path, plain, rest):
+            yield f"{path} is searched as advised ({', '.join(advice.by)}): {advice.reason}"
+
+
+def _is_advised(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and entry.get("kind") == "advised"
+
+
+def _concrete(entries: Mapping[str, Distribution | Advised]) -> dict[str, Distribution]:
+    return {path: each for path, each in entries.items() if not isinstance(each, Advised)}
 
 
 def advised_range(path: str, plain: Plain) -> Advice | None:
@@ -38,6 +120,26 @@ def advised_over(path: str, plain: Plain, space: Mapping[str, Distribution]) -> 
 def advised_paths(plain: Plain) -> list[str]:
     """The hyperparameters of a trial that there is advice on."""
     return list(dict.fromkeys(one.path for one in ADVICE if one.is_meant_for(plain)))
+
+
+def advice_at(path: str | None = None) -> list[Advice]:
+    """The rows of the table, or those at and beneath a dotted path.
+
+    Raises:
+        ConfigError: there is none there.
+    """
+    known = list(dict.fromkeys(advice.path for advice in ADVICE))
+    found = [
+        advice
+        for advice in ADVICE
+        if path is None or f"{advice.path}.".startswith(f"{path.removesuffix('.')}.")
+    ]
+    if not found:
+        raise ConfigError(
+            f"PATH: must be a hyperparameter that there is advice on ({', '.join(known)}), but got"
+            f" {shown(path)}{near(path or '', known)}"
+        )
+    return found
 
 
 def overlaps(searched: Distribution, advised: Distribution) -> bool:

@@ -263,7 +263,7 @@ ADVICE: tuple[Advice, ...] = (
         {"model.kind": ("cnn",)},
     ),
     Advice(
-        "model.embedding",
+        "model.embedding_size",
         LogIntUniform(low=50, high=400),
         ("B",),
         "200 is common and larger is better; the range is ours.",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import (
     AfterValidator,
     Field,
+    GetPydanticSchema,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from raytune_pipe import variants
+from raytune_pipe.advice import Advised, advice_problems, entries_schema, with_advice
 from raytune_pipe.base import Component, ConfigError, Count, Positive, Seed, Value, seed_draw
 from raytune_pipe.components.schedulers import Fifo, Scheduler
 from raytune_pipe.components.searchers import Random, Searcher
@@ -163,8 +165,11 @@ class Experiment(Component):
     """Fixes every draw: configurations, trials' own seeds, decisions."""
     trial: Trial
     """One complete training run, which the search varies."""
-    search_space: dict[str, Distribution] = Field(default_factory=dict)
-    """What is searched: dotted paths into the trial, each with its distribution."""
+    search_space: Annotated[dict[str, Distribution], GetPydanticSchema(entries_schema)] = Field(
+        default_factory=dict
+    )
+    """What is searched: dotted paths into the trial, each with its distribution or the advised
+    one."""
     objective: Objective = Objective()
     """What the trials are compared by."""
     searcher: Searcher = Random()
@@ -191,6 +196,17 @@ class Experiment(Component):
     """Traps that `validate` and `launch` say nothing of, by their codes."""
     journal_sync_seconds: Annotated[float, Field(ge=0.1)] = 5.0
     """Seconds between two copies of a run to its bucket: most that a lost driver's disk costs."""
+
+    @field_validator("search_space")
+    @classmethod
+    def _advice_filled_in(
+        cls, entries: dict[str, Distribution | Advised], info: ValidationInfo
+    ) -> dict[str, Distribution]:
+        trial = info.data.get("trial")  # none where it is not valid, which is told
+        plain = variants.to_plain(trial) if trial else {}
+        if trial and (problems := list(advice_problems(entries, plain))):
+            raise to_validation_error("Experiment", problems)
+        return with_advice(entries, plain)
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:

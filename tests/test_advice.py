@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from raytune_pipe.distributions import (
     Distribution,
     IntUniform,
     LogUniform,
+    OneMinusLogUniform,
     Uniform,
 )
 from raytune_pipe.experiment import Experiment
+from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.variants import to_plain, to_trial
 
 FAMILIES = {"optimizer": Optimizer, "model": Model, "schedule": Schedule}
@@ -140,3 +143,62 @@ def test_ranges_overlap_or_not(
     searched: Distribution, advised: Distribution, expected: bool
 ) -> None:
     assert overlaps(searched, advised) is expected
+
+
+def searched(search_space: dict[str, Any], **parts: Any) -> Experiment:
+    experiment = {"name": "x", "trials": 3, "trial": TRIAL | parts, "search_space": search_space}
+    return Experiment.model_validate_json(json.dumps(experiment))
+
+
+def test_the_advised_range_is_filled_in_and_kept() -> None:
+    when = {"optimizer.nesterov": [True]}
+    made = searched(
+        {
+            "optimizer.momentum": {"kind": "advised", "role": "nuisance", "when": when},
+            "optimizer.nesterov": {"kind": "choice", "options": [True, False]},
+        }
+    )
+    momentum = made.search_space["optimizer.momentum"]
+    assert momentum == OneMinusLogUniform(
+        low=0.5, high=0.98, role="nuisance", when={"optimizer.nesterov": (True,)}
+    )
+    assert list(made.search_space) == ["optimizer.momentum", "optimizer.nesterov"]
+    resolved = made.resolved()["search_space"]["optimizer.momentum"]
+    assert resolved["kind"] == "one_minus_log_uniform"
+    assert Experiment.model_validate_json(json.dumps(made.resolved())) == made
+
+
+def test_over_searched_components_it_holds_what_is_advised_for_each() -> None:
+    options = [{"kind": "sgd", "momentum": 0.0}, {"kind": "adamw"}]
+    optimizer = {"kind": "choice", "options": options}
+    made = searched({"optimizer.lr": {"kind": "advised"}, "optimizer": optimizer})
+    assert made.search_space["optimizer.lr"] == LogUniform(low=1e-3, high=1e-1)
+
+
+def test_where_nothing_is_advised_that_is_told_at_the_entry() -> None:
+    with pytest.raises(ValidationError) as caught:
+        searched({"optimizer.wieght_decay": {"kind": "advised"}, "seed": {"kind": "advised"}})
+    first, second = caught.value.errors()
+    assert first["loc"] == ("search_space", "optimizer.wieght_decay")
+    assert "there is advice on (optimizer.lr, batch_size," in first["msg"]
+    assert "did you mean 'optimizer.weight_decay'?" in first["msg"]
+    assert second["loc"] == ("search_space", "seed")
+
+
+def test_a_trial_that_is_not_valid_is_all_that_is_told() -> None:
+    with pytest.raises(ValidationError) as caught:
+        searched({"optimizer.lr": {"kind": "advised"}}, optimizer={"kind": "sgd", "lr": -1})
+    assert [each["loc"][0] for each in caught.value.errors()] == ["trial"]
+
+
+def test_a_file_says_why_a_range_is_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    plain_file = {"name": "x", "trials": 3, "trial": TRIAL, "search_space": {}}
+    file.write_text(json.dumps(plain_file))
+    notes: list[str] = []
+    override = "search_space.optimizer.lr={kind: advised}"
+    made = load_experiment(file, [override], notes=notes)
+    assert made.search_space["optimizer.lr"] == LogUniform(low=1e-3, high=1e-2)
+    advice = advised_range("optimizer.lr", to_plain(made.trial))
+    assert advice is not None
+    assert notes == [f"optimizer.lr is searched as advised (C, D): {advice.reason}"]

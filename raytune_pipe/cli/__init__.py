@@ -2,6 +2,7 @@
 
 import click
 
+from raytune_pipe.cli.advise import advise
 from raytune_pipe.cli.check import check
 from raytune_pipe.cli.control import logs, status, stop, watch
 from raytune_pipe.cli.doctor import doctor
@@ -27,6 +28,7 @@ def main() -> None:
 for command in (validate, check, plan, train, launch, resume, analyze, best, verify, import_):
     main.add_command(command)
 main.add_command(reference)
+main.add_command(advise)
 main.add_command(doctor)
 main.add_command(schema)
 for command in (status, watch, logs, stop, fetch):  # of a run that any process runs

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from raytune_pipe.advice import advice_taken
 from raytune_pipe.base import ConfigError, members
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.experiment_file import overrides as override
@@ -17,6 +18,7 @@ from raytune_pipe.experiment_file.rendering import to_config_error
 from raytune_pipe.experiment_file.tree import Place, Source, TextError, Tree, parse
 from raytune_pipe.problems import MOST_PROBLEMS, Path, Problem, problems_of, shown
 from raytune_pipe.trial import Trial
+from raytune_pipe.variants import to_plain
 
 MAX_BYTES = 250_000
 """Of a file: ruamel.yaml takes 6 s for a tag of a million letters, its worst case."""
@@ -34,7 +36,7 @@ def load_experiment(
         path: the file.
         overrides: ``path=value`` each, later ones last; as ``--set`` on the command line.
         allow_imports: package prefixes that an imported component may come from.
-        notes: takes what an override changed besides its own value.
+        notes: takes what an override changed besides its own value, and why ranges are as advised.
 
     Raises:
         ConfigError: all that is wrong, each with its place, the line and a caret.
@@ -56,7 +58,11 @@ def load_experiment(
         located.append((place, problem.dotted, problem.message))
     if located:
         raise to_config_error(located)
-    return Experiment.model_validate_json(json.dumps(tree.value))
+    experiment = Experiment.model_validate_json(json.dumps(tree.value))
+    if notes is not None:
+        entries, plain = tree.value.get("search_space", {}), to_plain(experiment.trial)
+        notes.extend(advice_taken(entries, plain, experiment.search_space))
+    return experiment
 
 
 def located_error(

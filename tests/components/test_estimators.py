@@ -115,6 +115,39 @@ def test_expansion_has_no_pair_that_never_applies_or_belongs_to_the_parent() -> 
     assert (0, momentum) in groups
 
 
+TWO_PARENTS = SearchSpace(
+    (
+        Hyperparameter("a", Choice(options=("on", "off"))),
+        Hyperparameter("b", Choice(options=("x", "y", "z"))),
+        Hyperparameter(
+            "c",
+            Uniform(low=0.0, high=1.0),
+            (Condition("a", ("on",)), Condition("b", ("x", "y"))),
+        ),
+        Hyperparameter("d", Uniform(low=0.0, high=1.0)),
+    )
+)
+
+
+def test_expansion_weighs_a_hyperparameter_of_two_parents_by_where_both_let_it_apply() -> None:
+    """On and not z: a third of the space; it is in no pair with either."""
+    terms = Terms(TWO_PARENTS, (3, 3, 3))
+    assert not {(0, 2), (1, 2)} & set(terms.groups)
+    assert terms.scales[terms.groups.index((2,))] == pytest.approx(3**0.5)
+    columns = terms.columns(draw(TWO_PARENTS, 20_000, np.random.default_rng(0)))
+    gram = columns.T @ columns / len(columns)
+    assert np.abs(gram - np.eye(len(gram))).max() < 0.12
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: str(member.kind))
+def test_a_hyperparameter_of_two_parents_gets_its_own_share(member: Estimator) -> None:
+    """The share of c is its variance times the probability that it applies, a third."""
+    units = draw(TWO_PARENTS, 400, np.random.default_rng(1))
+    c, d = np.nan_to_num(units[:, 2], nan=0.5), units[:, 3]
+    shares = member.fit(TWO_PARENTS, units, d + 3 * c).shares()
+    assert shares.total[[3, 2]] == pytest.approx([1 / 4, 3 / 4], abs=0.12)
+
+
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: str(member.kind))
 def test_conditional_hyperparameter_gets_its_own_share(member: Estimator) -> None:
     """The share of momentum is its variance times the probability that it applies, a third."""

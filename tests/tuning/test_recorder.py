@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from raytune_pipe.base import ResultsError
@@ -50,7 +51,7 @@ def answer(recorder: Recorder, trial_id: str, epoch: int, loss: float, **changes
         "epoch": float(epoch),
         "step": epoch * 10,
         "metrics": {"val_loss": loss, "epoch_s": 0.5},
-        "values_in_force": {"optimizer.lr": state.values["optimizer.lr"]},
+        "values_in_force": {"optimizer.lr": state.values.get("optimizer.lr", 0.1)},
         "checkpoint": {"path": path, "sha256": "0" * 64, "bytes": 1},
         "verdict": "not_a_number" if math.isnan(loss) else None,
     }
@@ -248,3 +249,31 @@ def test_assignments_and_answers_survive_their_texts(run: RunDirectory) -> None:
     assert Answer.from_text(said.to_text()) == said
     failed = Answer(failure=Failure("exception", "why", "Traceback"))
     assert Answer.from_text(failed.to_text()) == failed
+
+
+def test_a_value_that_does_not_apply_is_null_though_the_trial_has_its_own(
+    run: RunDirectory,
+) -> None:
+    search_space = {
+        "optimizer.momentum": {
+            "kind": "uniform",
+            "low": 0.5,
+            "high": 0.9,
+            "when": {"batch_size": [32]},
+        },
+        "batch_size": {"kind": "choice", "options": [32, 64]},
+    }
+    recorder = recorder_of(run, search_space=search_space)
+    without = [id_ for id_, state in recorder.trials.items() if state.values["batch_size"] == 64]
+    in_force = {"optimizer.momentum": 0.9, "batch_size": 64}
+    for trial_id in without:
+        recorder.on_start(trial_id)
+        fields = {"values_in_force": in_force}
+        recorder.on_answer(trial_id, answer(recorder, trial_id, 1, 0.5, **fields))
+        assert recorder.assign(trial_id).trial["optimizer"]["momentum"] == 0.9
+    run.publish()
+    for name in ("trials", "reports"):
+        rows = pq.read_table(run.path / f"{name}.parquet").to_pylist()
+        assert len(rows) == len(without) > 0
+        assert {row["optimizer.momentum"] for row in rows} == {None}
+        assert {row["batch_size"] for row in rows} == {64}
