@@ -106,7 +106,7 @@ def test_resnet_8_learns_the_digits() -> None:
     data = subject.dataset.load()
     model = subject.model.build(data.task)
     subject.initializer.apply(model, torch.Generator().manual_seed(0))
-    loss, optimizer = subject.loss.build(data.task), subject.optimizer.build(model.parameters())
+    loss, optimizer = subject.loss.build(data.task), subject.optimizer.build(model)
     order = torch.Generator().manual_seed(0)
     for _ in range(subject.epochs):
         model.train()

@@ -1,11 +1,18 @@
-"""Optimizers: torch's own, with every rate set from the configuration before each step."""
+"""Optimizers: every rate is set from the configuration before each step."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from raytune_pipe.base import MUTABLE, Component, Fraction, NonNegative, Positive, Value
+from raytune_pipe.components.optimizers_adam import Adam, Adamax, AdamW, NAdam, RAdam
+from raytune_pipe.components.optimizers_adaptive import Adadelta, Adagrad, RmsProp
+from raytune_pipe.components.optimizers_groups import (
+    entries,
+    entries_in_force,
+    groups,
+    set_entries,
+)
 from raytune_pipe.components.schedules_progress import Factors
 
 if TYPE_CHECKING:
@@ -21,104 +28,122 @@ class Sgd(Component):
     """Learning rate, which the schedule multiplies."""
     momentum: Annotated[Fraction, MUTABLE] = 0.9
     """Share of the last update that is kept."""
+    dampening: Annotated[Fraction, MUTABLE] = 0.0
+    """Share of the gradient that is kept out of the momentum."""
     nesterov: bool = False
     """Whether the gradient is taken after the momentum step (Nesterov)."""
     weight_decay: Annotated[NonNegative, MUTABLE] = 0.0
     """Times the weight, added to its gradient."""
+    decay_biases_and_norms: bool = True
+    """Whether weight decay acts on parameters of fewer than two dimensions too."""
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
             raise ValueError("momentum must be above 0 with nesterov, but got 0")
+        if self.nesterov and self.dampening > 0:
+            raise ValueError(f"dampening must be 0 with nesterov, but got {self.dampening:g}")
         return self
 
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "optim.Optimizer":
-        """A `torch.optim.SGD` over these parameters, fused."""
+    def build(self, model: "nn.Module") -> "optim.Optimizer":
+        """A `torch.optim.SGD` over its parameters, fused."""
         from torch import optim
 
-        return optim.SGD(
-            parameters,
-            lr=self.lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
+        grouped = groups(model.parameters(), decay_biases_and_norms=self.decay_biases_and_norms)
+        return optim.SGD(grouped, **entries(self), fused=True)
 
     def set_rates(self, optimizer: "optim.Optimizer", factors: Factors) -> None:
         """Set every hyperparameter of every group from this configuration times the factors."""
-        for group in optimizer.param_groups:
-            group["lr"] = self.lr * factors.lr
-            group["momentum"] = self.momentum * factors.momentum
-            group["nesterov"] = self.nesterov
-            group["weight_decay"] = self.weight_decay
+        set_entries(optimizer, self, factors)
 
     def rates_in_force(self, optimizer: "optim.Optimizer", factors: Factors) -> dict[str, Value]:
         """The mutable hyperparameters as the live optimizer holds them, factors divided out."""
-        group = optimizer.param_groups[0]
-        return {
-            "lr": _base(group["lr"], self.lr, factors.lr),
-            "momentum": _base(group["momentum"], self.momentum, factors.momentum),
-            "weight_decay": group["weight_decay"],
-        }
+        return entries_in_force(optimizer, self, factors)
 
 
-class AdamW(Component):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+class Muon(Component):
+    """Orthogonal steps for matrices (Jordan et al. 2024), AdamW for all the rest.
 
-    kind: Literal["adamw"] = "adamw"
+    Matrices are the weights of two dimensions, but for those of embeddings and of the output layer,
+    which is the model's attribute ``head``; so of a convolutional network none. Their steps have
+    the size of AdamW's, so one learning rate and weight decay serve both (Liu et al. 2025,
+    arXiv:2502.16982).
+    """
+
+    kind: Literal["muon"] = "muon"
     """Name of the optimizer."""
     lr: Annotated[Positive, MUTABLE] = 1e-3
     """Learning rate, which the schedule multiplies."""
+    momentum: Annotated[Fraction, MUTABLE] = 0.95
+    """Decay of the mean of the gradient of matrices, with Nesterov's look ahead."""
     beta1: Annotated[Fraction, MUTABLE] = 0.9
-    """Decay of the mean of the gradient; the schedule's momentum factor multiplies it."""
+    """AdamW's decay of the mean of the gradient; the schedule's momentum factor multiplies it."""
     beta2: Annotated[Fraction, MUTABLE] = 0.999
-    """Decay of the mean of the squared gradient."""
-    eps: Annotated[Positive, MUTABLE] = 1e-8
-    """Added to the root of the squared gradient's mean."""
-    weight_decay: Annotated[NonNegative, MUTABLE] = 0.01
+    """AdamW's decay of the mean of the squared gradient."""
+    weight_decay: Annotated[NonNegative, MUTABLE] = 0.1
     """Times the learning rate: the share of each weight that is taken off at each step."""
+    decay_biases_and_norms: bool = False
+    """Whether weight decay acts on parameters of fewer than two dimensions too."""
 
-    def build(self, parameters: "Iterable[nn.Parameter]") -> "optim.Optimizer":
-        """A `torch.optim.AdamW` over these parameters, fused."""
-        from torch import optim
+    def build(self, model: "nn.Module") -> "optim.Optimizer":
+        """Muon and AdamW as one optimizer over its parameters."""
+        from raytune_pipe.networks.muon import MuonAndAdamW, hidden_matrices
 
-        return optim.AdamW(
-            parameters,
-            lr=self.lr,
-            betas=(self.beta1, self.beta2),
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            fused=True,
+        matrices, rest = hidden_matrices(model)
+        decays = self.decay_biases_and_norms
+        return MuonAndAdamW(
+            groups(matrices, decay_biases_and_norms=decays),
+            groups(rest, decay_biases_and_norms=decays),
+            **entries(self),
         )
 
     def set_rates(self, optimizer: "optim.Optimizer", factors: Factors) -> None:
         """Set every hyperparameter of every group from this configuration times the factors."""
-        for group in optimizer.param_groups:
-            group["lr"] = self.lr * factors.lr
-            group["betas"] = (self.beta1 * factors.momentum, self.beta2)
-            group["eps"] = self.eps
-            group["weight_decay"] = self.weight_decay
+        set_entries(optimizer, self, factors)
 
     def rates_in_force(self, optimizer: "optim.Optimizer", factors: Factors) -> dict[str, Value]:
         """The mutable hyperparameters as the live optimizer holds them, factors divided out."""
-        group = optimizer.param_groups[0]
-        beta1, beta2 = group["betas"]
-        return {
-            "lr": _base(group["lr"], self.lr, factors.lr),
-            "beta1": _base(beta1, self.beta1, factors.momentum),
-            "beta2": beta2,
-            "eps": group["eps"],
-            "weight_decay": group["weight_decay"],
-        }
+        return entries_in_force(optimizer, self, factors)
 
 
-def _base(applied: float, declared: float, factor: float) -> float:
-    """The base value behind the applied one; exactly the declared one where they agree."""
-    # (declared * factor) / factor is off by a rounding error, which would look like a change.
-    if applied == declared * factor:
-        return declared
-    return applied / factor
+class Lion(Component):
+    """The sign of a mean of the gradient (Chen et al. 2023, arXiv:2302.06675).
+
+    Every weight moves by the learning rate, which is therefore 3 to 10 times lower than AdamW's,
+    and weight decay as much higher.
+    """
+
+    kind: Literal["lion"] = "lion"
+    """Name of the optimizer."""
+    lr: Annotated[Positive, MUTABLE] = 1e-4
+    """Learning rate, which the schedule multiplies."""
+    beta1: Annotated[Fraction, MUTABLE] = 0.9
+    """Share of the mean in a step, beside the gradient; the schedule's momentum factor multiplies
+    it."""
+    beta2: Annotated[Fraction, MUTABLE] = 0.99
+    """Decay of the mean of the gradient."""
+    weight_decay: Annotated[NonNegative, MUTABLE] = 0.1
+    """Times the learning rate: the share of each weight that is taken off at each step."""
+    decay_biases_and_norms: bool = False
+    """Whether weight decay acts on parameters of fewer than two dimensions too."""
+
+    def build(self, model: "nn.Module") -> "optim.Optimizer":
+        """A `networks.lion.Lion` over its parameters."""
+        from raytune_pipe.networks import lion
+
+        grouped = groups(model.parameters(), decay_biases_and_norms=self.decay_biases_and_norms)
+        return lion.Lion(grouped, **entries(self))
+
+    def set_rates(self, optimizer: "optim.Optimizer", factors: Factors) -> None:
+        """Set every hyperparameter of every group from this configuration times the factors."""
+        set_entries(optimizer, self, factors)
+
+    def rates_in_force(self, optimizer: "optim.Optimizer", factors: Factors) -> dict[str, Value]:
+        """The mutable hyperparameters as the live optimizer holds them, factors divided out."""
+        return entries_in_force(optimizer, self, factors)
 
 
-Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind")]
+Optimizer = Annotated[
+    Sgd | Adagrad | Adadelta | RmsProp | Adam | AdamW | Adamax | NAdam | RAdam | Muon | Lion,
+    Field(discriminator="kind"),
+]

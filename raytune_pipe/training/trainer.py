@@ -76,7 +76,7 @@ class Trainer:
         check_metric_names(self.data.task)
         self.model = self._initial_model()
         self.loss = trial.loss.build(self.data.task).to(self.device)
-        self.optimizer = trial.optimizer.build(list(self.model.parameters()))
+        self.optimizer = trial.optimizer.build(self.model)
         self.gradients = BatchGradients(trial, self.data, self.model, self.loss, world)
         self._averaging = trial.regularizers.weight_averaging
         self._averages = WeightAverages(self.model) if self._averaging else None

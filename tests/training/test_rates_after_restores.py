@@ -26,7 +26,16 @@ EPOCHS, STEPS, AGE = 6, 2, 2
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"nesterov": True, "momentum": 0.8},
-    "adamw": {},
+    "adagrad": {},
+    "adadelta": {"decay_biases_and_norms": False},
+    "rmsprop": {"momentum": 0.5},
+    "adam": {},
+    "adamw": {"beta1": 0.8},
+    "adamax": {},
+    "nadam": {"decay_biases_and_norms": False},
+    "radam": {},
+    "muon": {},
+    "lion": {},
 }
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},
@@ -157,8 +166,12 @@ def test_changed_rates_are_in_force_from_the_next_step_on(
         factors = trial.schedule.factors(progress, scores)
         expected = group_entries(trial.optimizer.model_dump(), factors)
         for group in groups:
+            if all(parameter.ndim < 2 for parameter in group["params"]):
+                assert not trial.optimizer.decay_biases_and_norms
+                expected["weight_decay"] = 0.0
             same = expected.keys() & group.keys()
             assert {key: group[key] for key in same} == {key: expected[key] for key in same}
+        assert all(any(name in group for group in groups) for name in ("lr", "weight_decay"))
     declared = {path: value for path, value in leaves(trial).items() if is_mutable(trial, path)}
     assert report.values_in_force == declared
 

@@ -1,0 +1,88 @@
+"""A torch optimizer's parameter groups, and the rates in them: set there, and read back."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from raytune_pipe.base import Component, Mutable, Value
+from raytune_pipe.components.schedules_progress import Factors
+
+if TYPE_CHECKING:
+    from torch import nn, optim
+
+DECAYS = "decays"
+"""Key of a group: whether weight decay acts on its parameters."""
+NO_RATES = ("kind", "decay_biases_and_norms")
+PAIRED = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
+"""Fields that torch keeps as one entry, and their place in it."""
+
+
+def groups(
+    parameters: "Iterable[nn.Parameter]", *, decay_biases_and_norms: bool
+) -> list[dict[str, Any]]:
+    """Groups for torch: all in one, or biases and norms, which have no matrix, in a second.
+
+    What has fewer than two dimensions is a bias, or the scale of a norm.
+    """
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in parameters:
+        (decayed if decay_biases_and_norms or parameter.ndim >= 2 else others).append(parameter)
+    both = [
+        {"params": decayed, DECAYS: True},
+        {"params": others, DECAYS: False, "weight_decay": 0.0},
+    ]
+    return [group for group in both if group["params"]]
+
+
+def entries(component: Component, factors: Factors = Factors()) -> dict[str, Any]:  # noqa: B008  # a frozen value
+    """What torch's groups hold under this configuration times the factors, by torch's names."""
+    values = {name: value for name, value in component if name not in NO_RATES}
+    values["lr"] *= factors.lr
+    if "momentum" in values:
+        values["momentum"] *= factors.momentum
+    if "beta1" in values:
+        values["betas"] = (values.pop("beta1") * factors.momentum, values.pop("beta2"))
+    return values
+
+
+def set_entries(optimizer: "optim.Optimizer", component: Component, factors: Factors) -> None:
+    """Set every hyperparameter of every group that has it."""
+    values = entries(component, factors)
+    for group in optimizer.param_groups:
+        for key, value in values.items():
+            if key in group:
+                group[key] = value
+        if not group[DECAYS]:
+            group["weight_decay"] = 0.0
+
+
+def entries_in_force(
+    optimizer: "optim.Optimizer", component: Component, factors: Factors
+) -> dict[str, Value]:
+    """The mutable fields as the live groups hold them, factors divided out.
+
+    Of one that a group holds otherwise than declared, what that group holds.
+    """
+    by_field = {"lr": factors.lr, "momentum": factors.momentum, "beta1": factors.momentum}
+    return {
+        name: _in_force(
+            optimizer.param_groups, name, getattr(component, name), by_field.get(name, 1.0)
+        )
+        for name, field in type(component).model_fields.items()
+        if any(isinstance(mark, Mutable) for mark in field.metadata)
+    }
+
+
+def _in_force(
+    live: Iterable[Mapping[str, Any]], name: str, declared: float, factor: float
+) -> float:
+    key, place = PAIRED.get(name, (name, None))
+    for group in live:
+        if key not in group:
+            continue
+        applied: float = group[key] if place is None else group[key][place]
+        decays = name != "weight_decay" or group[DECAYS]
+        # (declared * factor) / factor is off by a rounding error, which would look like a change.
+        if applied != (declared * factor if decays else 0.0):
+            return applied / factor if factor else applied
+    return declared
