@@ -55,9 +55,9 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
             "regularizers.l1 is off; add regularizers: {l1: {}} to the trial",
         ),
         (
-            {"optimizer": SGD_OR_ADAMW, "optimizer.dampening": LR},
+            {"optimizer": SGD_OR_ADAMW, "optimizer.damping": LR},
             {},
-            "search_space.optimizer.dampening",
+            "search_space.optimizer.damping",
             "a hyperparameter of an option of optimizer",
         ),
         (
@@ -143,7 +143,7 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
             {"optimizer": {"kind": "choice", "options": [{"kind": "sgd"}, {"kind": "adm"}]}},
             {},
             "search_space.optimizer.options.1.kind",
-            "must be one of sgd, adamw",
+            "must be one of sgd, adagrad, adadelta",
         ),
         (
             {"model.widths": {"kind": "choice", "options": [[8], [16, 0]]}},

@@ -61,6 +61,7 @@ def test_mutable_leaves_are_those_that_can_change_mid_run() -> None:
         "loss.label_smoothing",
         "optimizer.lr",
         "optimizer.momentum",
+        "optimizer.dampening",
         "optimizer.weight_decay",
         "regularizers.clip_norm.max_norm",
         "regularizers.l1.weight",

@@ -125,6 +125,6 @@ def _add_momentum(optimizer: "optim.Optimizer") -> None:
 
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            state = optimizer.state[parameter]
+            state = optimizer.state.get(parameter)
             if group["momentum"] > 0 and state and "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(parameter)

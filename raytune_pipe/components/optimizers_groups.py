@@ -1,4 +1,4 @@
-"""A torch optimizer's parameter groups, and the rates in them: set there, and read back."""
+"""A torch optimizer's parameter groups: the rates in them, set and read back, and its state."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -86,3 +86,22 @@ def _in_force(
         if applied != (declared * factor if decays else 0.0):
             return applied / factor if factor else applied
     return declared
+
+
+def state_by_parameter(
+    optimizer: "optim.Optimizer", model: "nn.Module"
+) -> dict[int, dict[str, Any]]:
+    """The optimizer's state by the number of the parameter in the model, whatever the groups."""
+    numbered = enumerate(model.parameters())
+    return {number: optimizer.state[each] for number, each in numbered if each in optimizer.state}
+
+
+def load_state(
+    optimizer: "optim.Optimizer", model: "nn.Module", state: Mapping[int, dict[str, Any]]
+) -> None:
+    """Set the state from one by parameter; the groups keep what they hold."""
+    numbers = {parameter: number for number, parameter in enumerate(model.parameters())}
+    grouped = [numbers[each] for group in optimizer.param_groups for each in group["params"]]
+    by_group = {place: state[number] for place, number in enumerate(grouped) if number in state}
+    own_rates = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": by_group, "param_groups": own_rates})

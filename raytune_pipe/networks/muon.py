@@ -22,13 +22,19 @@ class MuonAndAdamW(optim.Optimizer):
         betas: tuple[float, float],
         weight_decay: float,
     ) -> None:
-        both = {"lr": lr, "weight_decay": weight_decay}
         self._parts: list[optim.Optimizer] = []
         if matrices:
-            scaled = "match_rms_adamw"  # steps of the size of AdamW's (arXiv:2502.16982)
-            self._parts.append(optim.Muon(matrices, **both, momentum=momentum, adjust_lr_fn=scaled))
+            muon = optim.Muon(
+                matrices,
+                lr=lr,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                adjust_lr_fn="match_rms_adamw",  # steps of the size of AdamW's (arXiv:2502.16982)
+            )
+            self._parts.append(muon)
         if rest:
-            self._parts.append(optim.AdamW(rest, **both, betas=betas, fused=True))
+            adamw = optim.AdamW(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+            self._parts.append(adamw)
         self._sizes = [len(part.param_groups) for part in self._parts]
         super().__init__([group for part in self._parts for group in part.param_groups], {})
 

@@ -29,7 +29,8 @@ class Checkpoint:
     optimizer: str
     """Kind of the optimizer that the buffers belong to."""
     buffers: dict[int, dict[str, Any]]
-    """State of the optimizer (momentum, step counts) by parameter number; no rates."""
+    """State of the optimizer (momentum, step counts) by the parameter's number in the model; no
+    rates."""
     epoch: int
     step: int
     scores: list[float]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raytune_pipe.base import Value
+from raytune_pipe.components.optimizers_groups import load_state, state_by_parameter
 from raytune_pipe.components.schedules_progress import Factors, Progress
 from raytune_pipe.components.task import Data
 from raytune_pipe.training.averages import WeightAverages
@@ -128,7 +129,7 @@ class Trainer:
         checkpoint = Checkpoint(
             weights=dict(self.model.state_dict()),
             optimizer=self.trial.optimizer.kind,
-            buffers=self.optimizer.state_dict()["state"],
+            buffers=state_by_parameter(self.optimizer, self.model),
             epoch=self.epoch,
             step=self.step,
             scores=self.scores,
@@ -149,8 +150,7 @@ class Trainer:
         self.loss.load_state_dict(checkpoint.loss)
         if self._averages:
             self._averages.load(checkpoint.averages, self.model)
-        own_rates = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": checkpoint.buffers, "param_groups": own_rates})
+        load_state(self.optimizer, self.model, checkpoint.buffers)
         self.epoch = checkpoint.epoch
         self.step = checkpoint.step
         self.scores = checkpoint.scores

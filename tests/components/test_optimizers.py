@@ -1,6 +1,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -138,8 +139,12 @@ def test_muon_equals_torchs_two_optimizers() -> None:
     )
     rest = {p for p in reference.parameters() if p is not reference.hidden.weight}
     flat = {p for p in rest if p.ndim < 2}
+    grouped: list[dict[str, Any]] = [
+        {"params": [*(rest - flat)]},
+        {"params": [*flat], "weight_decay": 0.0},
+    ]
     adamw = optim.AdamW(
-        [{"params": [*(rest - flat)]}, {"params": [*flat], "weight_decay": 0.0}],
+        grouped,
         lr=0.01,
         betas=(0.8, 0.99),
         weight_decay=0.2,
@@ -148,7 +153,7 @@ def test_muon_equals_torchs_two_optimizers() -> None:
         muon.zero_grad()
         adamw.zero_grad()
         torch.stack([(each.sin() * each).sum() for each in reference.parameters()]).sum().backward()  # type: ignore[no-untyped-call]  # torch's
-        muon.step()
+        muon.step()  # type: ignore[no-untyped-call]  # torch's
         adamw.step()
     assert_equal(own.parameters(), reference.parameters())
 
