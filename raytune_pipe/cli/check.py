@@ -9,11 +9,18 @@ from raytune_pipe.cli.output import echo, show, show_json, show_next
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
+    from raytune_pipe.training.trial_check_costs import Planned
     from raytune_pipe.training.trial_check_findings import TrialCheck
     from raytune_pipe.training.trial_check_runs import Place
 
 FAILED_EXIT = 3
 """Exit code where a check fails: the trial could be trained, but not to any use."""
+
+
+check_option = click.option(
+    "--check", is_flag=True, help="Look the trial over first, and launch only if nothing fails."
+)
+"""``--check``, given to the command as ``check``."""
 
 
 @click.command()
@@ -24,14 +31,13 @@ def check(ctx: click.Context, experiment: "Experiment", again: list[str], as_jso
     """Look the trial of a file over before it is tuned.
 
     On its own data and network, in seconds, without Ray: the loss before training, gradients,
-    learning rates. Exits 3 if anything fails.
+    learning rates, a small sample learned by heart, what its data says of its targets, memory and
+    time. Of a choice between components the trial's own is looked at. Exits 3 if anything fails.
     """
     from raytune_pipe.report.check_table import check_table
-    from raytune_pipe.training.memory import memory_errors
 
     search_here(ctx.params["allow_imports"])
-    with memory_errors():
-        found = _check(experiment)
+    found = look_over(experiment)
     if as_json:
         show_json(found.to_mapping())
     else:
@@ -41,19 +47,56 @@ def check(ctx: click.Context, experiment: "Experiment", again: list[str], as_jso
         ctx.exit(FAILED_EXIT)
 
 
-def _check(experiment: "Experiment") -> "TrialCheck":
+def check_first(
+    ctx: click.Context, experiment: "Experiment", again: list[str], *, as_json: bool
+) -> None:
+    """Look the trial over, in a process of its own, and end the command if anything fails.
+
+    What is found goes to stderr. The process that launches keeps its memory, and no GPU.
+
+    Raises:
+        TrialError: the process died.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    from raytune_pipe.base import TrialError
+    from raytune_pipe.report.check_table import check_table
+
+    search_here(ctx.params["allow_imports"])
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            found = process.submit(look_over, experiment).result()
+    except BrokenProcessPool as error:
+        raise TrialError(
+            "the check of the trial must come to its end, but its process died; for its last"
+            " words, run raytune-pipe check"
+        ) from error
+    show(check_table(found), err=True)
+    if not found.ok:
+        click.echo("not launched, as a check of its trial fails; to check it again:", err=True)
+        show_next("raytune-pipe", "check", *again, as_json=as_json)
+        ctx.exit(FAILED_EXIT)
+
+
+def look_over(experiment: "Experiment") -> "TrialCheck":
+    """Look the trial of an experiment over, the progress on stderr."""
+    from raytune_pipe.training.memory import memory_errors
     from raytune_pipe.training.trial_check import check_trial
 
-    return check_trial(
-        experiment.trial,
-        experiment.search_space,
-        _place(experiment),
-        lambda what: echo(f"looking at: {what}", err=True),
-    )
+    with memory_errors():
+        return check_trial(
+            experiment.trial,
+            experiment.search_space,
+            _place(experiment),
+            _planned(experiment),
+            lambda what: echo(f"looking at: {what}", err=True),
+        )
 
 
 def _place(experiment: "Experiment") -> "Place":
-    """What the experiment gives a worker, or all there is here where a cluster is to have more."""
+    """What the experiment gives a worker; a processor where only a cluster has as much."""
     from raytune_pipe.base import ClusterError
     from raytune_pipe.training.trial_check_runs import Place
     from raytune_pipe.tuning.cluster import local_cluster
@@ -64,3 +107,18 @@ def _place(experiment: "Experiment") -> "Place":
     except ClusterError:
         return Place()
     return Place(request.device, max(1, int(request.worker["CPU"])))
+
+
+def _planned(experiment: "Experiment") -> "Planned":
+    """The size of the whole experiment, and how many of its trials run at once here."""
+    from raytune_pipe.base import ClusterError
+    from raytune_pipe.training.trial_check_costs import Planned
+    from raytune_pipe.tuning.cluster import local_cluster
+
+    plan = experiment.plan()
+    try:
+        slots = local_cluster().slots(experiment.resources)
+    except ClusterError:
+        slots = 1
+    epochs = sum(planned.trial.epochs for planned in plan)
+    return Planned(len(plan), epochs, min(slots, len(plan)))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
     from raytune_pipe.tuning.cluster_files import Course
 
-TOLD_OTHERWISE = {"file", "overrides", "allow_imports", "cluster", "dry_run"}
+TOLD_OTHERWISE = {"file", "overrides", "allow_imports", "cluster", "dry_run", "check"}
 """Parameters that the words for the experiment hold already, or that are not for the cluster."""
 
 

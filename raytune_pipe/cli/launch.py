@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raytune_pipe.cli.addresses import chosen
+from raytune_pipe.cli.check import check_first, check_option
 from raytune_pipe.cli.cluster_files import cluster_options, launch_on
 from raytune_pipe.cli.jobs import Watching, detach_option, job_words, launch_job
 from raytune_pipe.cli.options import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 @wait_option
 @cluster_options
 @detach_option
+@check_option
 @analyze_option
 @strict_option
 @json_option
@@ -68,6 +70,7 @@ def launch(
     cluster: Path | None,
     dry_run: bool,
     detach: bool,
+    check: bool,
     analyze: bool,
     strict: bool,
     as_json: bool,
@@ -79,6 +82,8 @@ def launch(
     _require_consistent(new=new, resume=resume, steal_lock=steal_lock)
     if name is not None:
         experiment = experiment.model_copy(update={"name": name})
+    if check and not dry_run:
+        check_first(ctx, experiment, again, as_json=as_json)
     if cluster is not None or dry_run:
         ctx.exit(launch_on(cluster, ctx, experiment, again, dry_run=dry_run))
     imports = ctx.params["allow_imports"]

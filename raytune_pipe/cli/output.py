@@ -34,14 +34,14 @@ def echo(text: str, *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
-def show(*parts: "RenderableType") -> None:
-    """Print a result for people, on stdout."""
-    stdout = console()
-    with stdout.capture() as captured:
+def show(*parts: "RenderableType", err: bool = False) -> None:
+    """Print a result for people, on stdout, or on stderr beside another command's result."""
+    shown = console(stderr=err)
+    with shown.capture() as captured:
         for part in parts:
-            stdout.print(part, soft_wrap=isinstance(part, str))  # a path must stay whole
+            shown.print(part, soft_wrap=isinstance(part, str))  # a path must stay whole
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        click.echo(line.rstrip(), err=err)
 
 
 def show_json(result: Any) -> None:

@@ -12,18 +12,21 @@ from raytune_pipe.base import RaytunePipeError
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.training.data import load_data, to_device
 from raytune_pipe.training.memory import is_out_of_memory
-from raytune_pipe.training.trial_check_findings import Finding, TrialCheck
+from raytune_pipe.training.trial_check_costs import Planned, check_memory, check_time
+from raytune_pipe.training.trial_check_findings import Finding, RangeTest, TrialCheck
 from raytune_pipe.training.trial_check_gradients import (
     check_capacity,
     check_dead_units,
     check_gradients,
 )
+from raytune_pipe.training.trial_check_overfitting import check_overfitting
 from raytune_pipe.training.trial_check_rates import (
     check_rates,
     range_test,
     searched_rates,
 )
 from raytune_pipe.training.trial_check_runs import Place, Subject, untouched
+from raytune_pipe.training.trial_check_signal import check_signal
 from raytune_pipe.training.trial_check_start import check_fit, check_initial_loss
 from raytune_pipe.trial import Trial
 
@@ -35,9 +38,13 @@ def check_trial(
     trial: Trial,
     searched: Mapping[str, Distribution],
     place: Place,
+    planned: Planned | None = None,
     listener: Listener = lambda _: None,
 ) -> TrialCheck:
     """Look a trial over; of a choice between components only the trial's own is looked at.
+
+    ``searched`` are the hyperparameters of its search space, by path; ``planned`` is the experiment
+    whose time is estimated.
 
     Raises `RaytunePipeError` where the data cannot be loaded.
     """
@@ -49,7 +56,9 @@ def check_trial(
         fit = _fit(subject)
         if fit.verdict == "fail":
             return TrialCheck((fit,), None)
-        return _look_over(subject, searched, fit, listener)
+        findings, test = _look_over(subject, searched, listener)
+        findings += _costs(subject, searched, test, planned, listener)
+        return TrialCheck((fit, *findings), test)
 
 
 def _fit(subject: Subject) -> Finding:
@@ -70,15 +79,16 @@ def _fit(subject: Subject) -> Finding:
             f"{name}{error}",
             "a network that takes the data, and a loss that takes its outputs",
             "a network or a loss that does not fit the task",
-            "change what the message names",
+            mend="" if name == "" else "run `raytune-pipe train` to see where it is raised",
         )
 
 
 def _look_over(
-    subject: Subject, searched: Mapping[str, Distribution], fit: Finding, listener: Listener
-) -> TrialCheck:
+    subject: Subject, searched: Mapping[str, Distribution], listener: Listener
+) -> tuple[list[Finding], RangeTest]:
+    """What the trial's network makes of its data."""
     listener("initial loss")
-    findings = [fit, check_initial_loss(subject)]
+    findings = [check_initial_loss(subject)]
     listener("gradients")
     findings += check_gradients(subject)
     dead = check_dead_units(subject)
@@ -87,8 +97,24 @@ def _look_over(
     wanted = searched_rates(subject.trial.optimizer.lr, searched)
     test = range_test(subject, wanted)
     findings.append(check_rates(test, wanted, _of_which_optimizer(subject.trial, searched)))
-    findings.append(check_capacity(subject))
-    return TrialCheck(tuple(findings), test)
+    listener("overfitting")
+    findings.append(check_overfitting(subject, test))
+    return findings, test
+
+
+def _costs(
+    subject: Subject,
+    searched: Mapping[str, Distribution],
+    test: RangeTest,
+    planned: Planned | None,
+    listener: Listener,
+) -> list[Finding]:
+    """What it learns of other samples, and what that costs."""
+    listener("signal")
+    signal, run = check_signal(subject, test)
+    listener("memory and time")
+    memory = check_memory(subject, searched)
+    return [signal, check_capacity(subject), memory, check_time(subject, run, planned)]
 
 
 def _of_which_optimizer(trial: Trial, searched: Mapping[str, Distribution]) -> str:

@@ -23,6 +23,8 @@ DIVERGED = 3.0
 """Times the first loss; from there on nothing more is learned about lower rates."""
 HARDLY = 0.05
 """Share of the first loss: a fall of less is none."""
+NOISY = 1.5
+"""Deviations of a batch's loss: means over some batches vary by less."""
 ONSET = 0.1
 """Share of the whole fall after which the loss is said to fall."""
 LEEWAY = 3.0
@@ -72,10 +74,11 @@ def read_range(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
     smooth = _smoothed(np.asarray(losses))
     curve = (tuple(rates), tuple(smooth.tolist()))
     lowest = int(smooth.argmin())
-    start = float(smooth[: max(1, SMOOTHED_OVER // 2)].mean())
+    # at the lowest rates nothing has moved yet: what differs there is the batches
+    unmoved = np.asarray(losses[: STEPS // 5])
+    start, noise = float(unmoved[: STEPS // 10].mean()), float(unmoved.std())
     fall = start - float(smooth[lowest])
-    noise = float(np.std(np.asarray(losses[: STEPS // 4]) - smooth[: STEPS // 4]))
-    if lowest == 0 or fall < max(HARDLY * abs(start), noise):
+    if lowest == 0 or fall < max(HARDLY * abs(start), NOISY * noise):
         return RangeTest(*curve, None, None, None)
     still_high = np.flatnonzero(smooth[: lowest + 1] > start - ONSET * fall)
     onset = int(still_high[-1]) if len(still_high) else 0

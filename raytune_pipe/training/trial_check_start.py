@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from raytune_pipe.base import seed_draw
@@ -45,6 +44,8 @@ def parts_of(task: Task, outputs: Tensor, targets: Tensor) -> Iterator[Part]:
 def check_fit(subject: Subject) -> Finding:
     """Whether outputs, targets and loss go together, as far as their values tell.
 
+    Shapes and output layers are looked at wherever a loss is built.
+
     Raises whatever the trial's parts raise where they do not fit each other.
     """
     run = subject.unregularized().run()
@@ -73,42 +74,15 @@ def check_fit(subject: Subject) -> Finding:
 
 def _misfits(part: Part) -> Iterator[tuple[str, str]]:
     """What does not go together, and the mend of it."""
-    outputs, task = part.outputs, part.task
     if (part.targets == part.targets[:1]).all():
         yield "all training targets are alike", "look at how the dataset reads them"
-    samples = part.targets[: len(outputs)]
-    if task.kind == "classification":
-        wanted = [len(outputs), task.outputs, *samples.shape[1:]]
-        if list(outputs.shape) != wanted:
-            yield (
-                f"outputs have the shape {list(outputs.shape)}, but {task.outputs} classes take"
-                f" {wanted}",
-                "give one output for each class, in dimension 1",
-            )
-        elif _are_probabilities(outputs):
-            yield (
-                "the outputs of each sample are probabilities already, and the loss turns them into"
-                " such once more",
-                "leave the softmax out of the network",
-            )
-    elif outputs.shape != samples.shape:
-        yield (
-            f"outputs have the shape {list(outputs.shape)}, but targets {list(samples.shape)}",
-            "give as many outputs as the target has columns",
-        )
-    elif _are_class_indices(part.targets):
+    elif part.task.kind == "regression" and _are_class_indices(part.targets):
         classes = int(part.targets.max()) + 1
         yield (
             f"regression targets are the whole numbers 0 to {classes - 1}, as class indices are",
             f"if they are classes, let the task be classification of {classes} and the loss"
             " cross_entropy; if they are quantities, normalize them",
         )
-
-
-def _are_probabilities(outputs: Tensor) -> bool:
-    total = outputs.sum(dim=1)
-    ones = torch.ones_like(total)
-    return bool((outputs >= 0).all()) and torch.allclose(total, ones, atol=1e-4)
 
 
 def _are_class_indices(targets: Tensor) -> bool:

@@ -2,7 +2,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import Result
+
+from raytune_pipe.experiment_file import load_experiment
 
 Command = Callable[..., Result]
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -35,3 +38,22 @@ def test_more_processors_than_are_here_are_left_to_the_cluster(
 ) -> None:
     result = command("check", file, "--set", "resources.cpus=1000000")
     assert result.exit_code == 0
+
+
+def test_launch_does_not_launch_what_fails(command: Command, file: Path) -> None:
+    result = command("launch", file, "--check", "--name", "faulty", "--set", "loss.kind=mse")
+    assert result.exit_code == 3
+    assert result.stdout.startswith(f"next: raytune-pipe check {file} --set loss.kind=mse")
+    assert "fail  fit" in result.stderr
+    assert not (Path(load_experiment(file).storage) / "faulty").exists()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_launch_launches_what_passes(command: Command, file: Path, tmp_path: Path) -> None:
+    words = ("--set", "trials=1", "--set", "epochs=1", "--set", f"storage={tmp_path}", "--json")
+    result = command("launch", file, "--check", *words)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["state"] == "finished"
+    assert " 0 fail" in result.stderr

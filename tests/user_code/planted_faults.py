@@ -19,6 +19,17 @@ def digits_as_numbers() -> Data:
     return Data(train, validation, test, Task("regression", data.task.input_shape, 1))
 
 
+def shuffled_digits(seed: int = 0) -> Data:
+    """Digits whose labels are those of other digits, in every part."""
+    data = Digits().load()
+    generator = torch.Generator().manual_seed(seed)
+    train, validation, test = (
+        Split(split.inputs, split.targets[torch.randperm(len(split.targets), generator=generator)])
+        for split in (data.train, data.validation, data.test)
+    )
+    return Data(train, validation, test, data.task)
+
+
 def constant_digits() -> Data:
     """Digits that are all of one class, of ten."""
     data = Digits().load()
