@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raytune_pipe.base import ConfigError, seed_draw
-from raytune_pipe.components.augmentations import Draws
+from raytune_pipe.components.draws import Draws
 from raytune_pipe.components.losses import require_outputs
 from raytune_pipe.components.task import Batch, Data, Split
 from raytune_pipe.networks.losses import CentreLoss

@@ -29,6 +29,7 @@ MLP = {"kind": "mlp", "widths": [8]}
 RESNET = {"kind": "resnet", "width": 4}
 ADAMW = {"kind": "adamw", "lr": 0.01}
 PARTLY_USED = {"kind": "imported", "target": "tests.training.ranks:PartlyUsed"}
+WHOLE = {"l2": {}, "clip_value": {}, "clip_layer_norm": {"max_norm": 0.1}, "max_norm": {}}
 CENTRE = {"kind": "centre", "weight": 0.5}
 HEADED = {"kind": "imported", "target": "tests.training.ranks:Headed"}
 
@@ -51,6 +52,7 @@ CASES = {
     "patience": Case({"model": MLP, "stoppers": {"patience": {"epochs": 1, "min_improvement": 9}}}),
     "micro-batches": Case({"model": MLP, "regularizers": PENALTIES, "micro_batches": 3}, 61),
     "averages": Case({"model": RESNET, "regularizers": {"weight_averaging": {"decay": 0.9}}}),
+    "gradients of a whole batch": Case({"model": MLP, "regularizers": WHOLE}),
     "centre": Case({"model": HEADED, "loss": CENTRE, "micro_batches": 2}, 49),
     "diverges": Case({"model": MLP, "optimizer": {"kind": "sgd", "lr": 1e30}}),
 }

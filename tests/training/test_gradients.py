@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raytune_pipe.base import ConfigError, seed_draw
-from raytune_pipe.components.augmentations import Draws, Mixup, Noise
+from raytune_pipe.components.augmentations import Mixup, Noise
+from raytune_pipe.components.draws import Draws
 from raytune_pipe.components.losses_classification import CrossEntropy
 from raytune_pipe.components.task import Batch, Data, Split, Task
 from raytune_pipe.networks.losses import CentreLoss
