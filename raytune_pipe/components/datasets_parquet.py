@@ -1,10 +1,11 @@
 """The user's own table, from a Parquet file."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from raytune_pipe.base import Component, ConfigError, Count, Seed
 from raytune_pipe.components.datasets_columns import (
@@ -43,6 +44,18 @@ MOST_CATEGORIES = 1000
 """Of one column; names and numbers of rows have more, and say nothing about other rows."""
 
 
+def _named_apart(targets: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"targets must differ, but got {', '.join(targets)}")
+    odd = [name for name in targets if not re.fullmatch(r"[A-Za-z_]\w*", name)]
+    if odd and len(targets) > 1:
+        raise ValueError(
+            "several targets must have names of letters, digits and underscores, which a loss can"
+            f" name its terms by, but got {', '.join(map(repr, odd))}; rename the columns"
+        )
+    return targets
+
+
 class Parquet(Component):
     """The user's own table in a Parquet file, with one target column or several.
 
@@ -58,8 +71,8 @@ class Parquet(Component):
     """Name of the dataset."""
     path: UsersPath
     """The Parquet file; relative to the current folder, recorded absolute."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The columns to predict."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_named_apart)]
+    """The columns to predict. Of several, each is a task that a loss names its term by."""
     split_seed: Seed = 0
     """Fixes which rows go where; the same for all trials."""
     validation_fraction: HeldOut = 0.2
@@ -123,7 +136,7 @@ class Parquet(Component):
         absent = [name for name in self.targets if name not in names]
         if twice:
             self._refuse(f"name each column once, but {', '.join(twice)} is there again")
-        if absent or len(set(self.targets)) < len(self.targets):
+        if absent:
             listed = ", ".join(names[:20]) or "none"
             self._refuse(
                 f"hold the targets {', '.join(self.targets)}, each a column, but its columns are"

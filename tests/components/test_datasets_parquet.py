@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pydantic import ValidationError
 
 from raytune_pipe.base import ConfigError
 from raytune_pipe.components.datasets_parquet import Parquet
@@ -115,7 +116,6 @@ def test_features_keep_the_order_of_the_columns(tmp_path: Path) -> None:
 WITH_NULL = pa.array([None, *NUMBERS[1:]])
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "no target": ({"x": NUMBERS, "z": CLASSES}, ("y",), "targets y, each a column, but .* x, z;"),
-    "twice": ({"x": NUMBERS, "y": CLASSES}, ("y", "y"), "hold the targets y, y, each a column"),
     "no feature": ({"y": CLASSES}, ("y",), "hold a column beside its targets"),
     "null": ({"x": WITH_NULL, "y": CLASSES}, ("y",), "no nulls in x, but 1 of 40 are;"),
     "null target": ({"x": NUMBERS, "y": WITH_NULL}, ("y",), "no nulls in y, but 1 of 40 are;"),
@@ -150,6 +150,21 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, name: str) -> No
     columns, targets, message = REFUSED[name]
     with pytest.raises(ConfigError, match=message):
         written(tmp_path, columns, *targets, test_fraction=0.1).load()
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [(("y", "y"), "targets must differ"), (("y", "a b"), "letters, .* but got 'a b'; rename")],
+)
+def test_names_that_cannot_tell_tasks_apart_are_refused(
+    targets: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Parquet(path="own.parquet", targets=targets)
+
+
+def test_a_single_target_may_have_any_name(tmp_path: Path) -> None:
+    assert written(tmp_path, {"x": NUMBERS, "a b": CLASSES}, "a b").load().task.outputs == 4
 
 
 def test_a_name_in_each_row_is_no_category(tmp_path: Path) -> None:
