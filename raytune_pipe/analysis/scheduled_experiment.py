@@ -1,7 +1,7 @@
 """The lineage of a population's best weights as an experiment of one trial, without a search.
 
-Schedules act on the learning rate alone: whatever else the population changed keeps the last value
-that it had.
+What is written is a schedule of the learning rate alone: whatever else the population changed keeps
+the last value that it had.
 """
 
 from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ def scheduled_experiment(experiment: Experiment, lineage: LineageSchedule) -> Sc
         lineage=lineage,
         scheduled=tuple(name for name in lineage.changed if name == RATE),
         fixed={name: last[name] for name in lineage.changed if name != RATE},
-        notes=tuple(_notes(experiment, lineage, is_exact=rates.is_exact)),
+        notes=tuple(_notes(experiment, lineage, rates)),
     )
 
 
@@ -145,7 +145,13 @@ def _applied(
     return applied
 
 
-def _notes(experiment: Experiment, lineage: LineageSchedule, *, is_exact: bool) -> Iterator[str]:
+def _moves_momentum(schedule: Schedule, planned: int) -> bool:
+    """Whether the schedule changes the momentum too, as one cycle does."""
+    halves = (Progress(half / 2, half, planned, 2, 1.0) for half in range(2 * planned))
+    return any(schedule.factors(one, []).momentum != 1.0 for one in halves)
+
+
+def _notes(experiment: Experiment, lineage: LineageSchedule, rates: _Rates) -> Iterator[str]:
     """What whoever trains it should know."""
     trainers = dict.fromkeys(epoch.trial_id for epoch in lineage.epochs)
     if not lineage.changed:
@@ -157,9 +163,15 @@ def _notes(experiment: Experiment, lineage: LineageSchedule, *, is_exact: bool) 
         )
     if fixed := [name for name in lineage.changed if name != RATE]:
         yield f"No schedule can change {', '.join(fixed)}: here the last value holds throughout."
-    if not is_exact:
+    schedule, planned = experiment.trial.schedule, experiment.trial.epochs
+    if _moves_momentum(schedule, planned) and not _moves_momentum(rates.schedule, planned):
         yield (
-            f"The schedule ({experiment.trial.schedule.kind}) changed the learning rate within"
+            f"The schedule ({schedule.kind}) also moved the momentum, which is left at its own"
+            " value here."
+        )
+    if not rates.is_exact:
+        yield (
+            f"The schedule ({schedule.kind}) changed the learning rate within"
             " epochs; here each epoch holds its mean, which is an approximation."
         )
     if len(lineage.epochs) != experiment.trial.epochs:

@@ -114,7 +114,9 @@ def test_the_seed_is_the_founders() -> None:
     assert "that of 00001" in " ".join(alone.notes)
 
 
-@pytest.mark.parametrize("kind", ["constant", "cosine", "piecewise", "warmup"])
+@pytest.mark.parametrize(
+    "kind", ["constant", "cosine", "piecewise", "warmup", "step", "one_cycle", "triangular"]
+)
 def test_where_the_rate_never_changed_the_schedule_stays(kind: str) -> None:
     fields = {"multipliers": {"2": 0.1}} if kind == "piecewise" else {}
     alone = scheduled({"kind": kind, **fields}, rates=[0.2] * 4)
@@ -123,6 +125,14 @@ def test_where_the_rate_never_changed_the_schedule_stays(kind: str) -> None:
     )
     assert alone.experiment.trial.optimizer.lr == 0.2
     assert alone.notes == ("The lineage changed no hyperparameter.",)
+
+
+@pytest.mark.parametrize("kind", ["one_cycle", "warmup"])
+def test_a_momentum_that_no_longer_moves_is_told(kind: str) -> None:
+    fields = {"then": {"kind": "one_cycle"}} if kind == "warmup" else {}
+    told = f"The schedule ({kind}) also moved the momentum, which is left at its own value here."
+    assert told in scheduled({"kind": kind, **fields}).notes
+    assert told not in scheduled({"kind": kind, **fields}, rates=[0.2] * 4).notes
 
 
 def test_of_a_cosine_each_epoch_holds_the_mean() -> None:
