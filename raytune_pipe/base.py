@@ -128,3 +128,20 @@ class TrialError(RaytunePipeError):
 def to_json(value: Any) -> str:
     """Compact JSON with sorted keys; NaN and infinities are written as Python's json does."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def list_text(value: Any) -> str:
+    """The JSON by which a list or mapping is named, as a hyperparameter's value.
+
+    1.0 is written as 1: a field of rates makes 0.0 of a file's 0, and both must have one name.
+    """
+    return to_json(_shortest(value))
+
+
+def _shortest(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_shortest(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _shortest(each) for key, each in value.items()}
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53
+    return int(value) if is_whole else value

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import AfterValidator, Field
 
-from raytune_pipe.base import Component, Value, to_json
+from raytune_pipe.base import Component, Value, list_text
 
 Role = Annotated[
     Literal["scientific", "nuisance"] | None,
@@ -126,4 +126,4 @@ def label_of(option: Any) -> Value:
     """An option as a hyperparameter's value: a component's kind, a list's JSON text."""
     if isinstance(option, dict):
         return str(option["kind"])
-    return to_json(option) if isinstance(option, list | tuple) else option
+    return list_text(option) if isinstance(option, list | tuple) else option

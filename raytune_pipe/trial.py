@@ -13,7 +13,7 @@ from raytune_pipe.base import (
     Seed,
     Value,
     component_classes,
-    to_json,
+    list_text,
 )
 from raytune_pipe.components.augmentations import Augmentations
 from raytune_pipe.components.datasets import Dataset
@@ -90,7 +90,7 @@ def leaves(component: Component) -> dict[str, Value]:
         elif value is None and component_classes(field.annotation):
             continue
         elif isinstance(value, list | tuple | dict):
-            values[name] = to_json(value)
+            values[name] = list_text(value)
         else:
             values[name] = value
     return values
@@ -103,7 +103,7 @@ def _argument_leaves(arguments: Mapping[str, Any]) -> dict[str, Value]:
         if isinstance(value, dict):
             values |= {f"{name}.{path}": leaf for path, leaf in _argument_leaves(value).items()}
         else:
-            values[name] = to_json(value) if isinstance(value, list) else value
+            values[name] = list_text(value) if isinstance(value, list) else value
     return values
 
 

@@ -2,7 +2,7 @@
 
 import math
 from statistics import mean
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,7 @@ from raytune_pipe.base import (
     ResultsError,
     TooFewTrialsError,
     TrialError,
+    list_text,
     members,
     seed_draw,
     to_json,
@@ -120,3 +121,15 @@ def test_each_error_has_the_exit_code_of_the_design() -> None:
 
 def test_json_is_compact_sorted_and_keeps_letters() -> None:
     assert to_json({"b": [1, math.nan], "a": "é"}) == '{"a":"é","b":[1,NaN]}'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([0, 0.5], "[0,0.5]"),
+        ((0.0, 0.5), "[0,0.5]"),
+        ([1e300, True, "1.0", {"a": [2.0, math.inf]}], '[1e+300,true,"1.0",{"a":[2,Infinity]}]'),
+    ],
+)
+def test_equal_lists_have_one_text(value: Any, text: str) -> None:
+    assert list_text(value) == text

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from raytune_pipe.components.regularizers import ClipNorm, Regularizers
 from raytune_pipe.components.schedules import Cosine, Warmup
+from raytune_pipe.distributions import Choice
 from raytune_pipe.trial import Trial, is_mutable, leaves
 
 PLAIN: dict[str, Any] = {
@@ -45,6 +46,13 @@ def test_leaves_are_every_scalar_by_dotted_name() -> None:
         "seed": 0,
     }
     assert found | expected == found
+
+
+def test_a_list_has_the_name_of_the_option_that_it_was() -> None:
+    options = [[0, 0.1], [0.5, 0.0]]
+    choice = Choice.model_validate_json(json.dumps({"options": options}))
+    trials = [trial(model={"kind": "mlp", "dropout": option}) for option in options]
+    assert tuple(leaves(each)["model.dropout"] for each in trials) == choice.labels
 
 
 def test_a_part_that_is_off_has_no_leaves() -> None:

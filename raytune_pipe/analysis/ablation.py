@@ -12,7 +12,7 @@ from raytune_pipe.analysis.estimates import Estimate, estimates_of
 from raytune_pipe.analysis.fits import Fits
 from raytune_pipe.analysis.grids import masked
 from raytune_pipe.analysis.plain_values import plain
-from raytune_pipe.base import Value, to_json
+from raytune_pipe.base import Value, list_text
 from raytune_pipe.distributions import Choice, Distribution, nearest_value
 from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
 
@@ -112,7 +112,7 @@ def _leaf(trial: Mapping[str, Any], name: str) -> Value:
     part: Any = trial
     for key in name.split("."):
         part = part.get(key) if isinstance(part, Mapping) else None
-    return to_json(part) if isinstance(part, list | tuple | dict) else part
+    return list_text(part) if isinstance(part, list | tuple | dict) else part
 
 
 def _nearest(distribution: Distribution, value: Value) -> Value:

@@ -1,24 +1,17 @@
 """Rates of a model that may change while it trains: dropout of each kind, stochastic depth."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field
 
-from raytune_pipe.base import Component, Fraction, Value, to_json
+from raytune_pipe.base import Component, Fraction, Value, list_text
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def _as_given(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """The value itself: a list of options is named by its text, where 0 must not become 0.0."""
-    validate(value)
-    return value
-
-
-EachRate = Annotated[Fraction, WrapValidator(_as_given)]
-Rates = Fraction | Annotated[tuple[EachRate, ...], Field(min_length=1)]
+Rates = Fraction | Annotated[tuple[Fraction, ...], Field(min_length=1)]
 """One rate for all layers, or one for each."""
 
 
@@ -54,7 +47,7 @@ def set_rates(component: Component, module: "nn.Module") -> None:
 
 
 def rates_in_force(component: Component, module: "nn.Module") -> dict[str, Value]:
-    """The rates as the live module holds them; a list as its JSON text, like other lists.
+    """The rates as the live module holds them; a list as its text, like other lists.
 
     The component tells only whether a rate is one for all layers, or a list.
     """
@@ -62,5 +55,5 @@ def rates_in_force(component: Component, module: "nn.Module") -> dict[str, Value
     for name, holders in cast("HasRates", module).rate_holders().items():
         live = [holder.p for holder in holders]
         is_one = not isinstance(getattr(component, name), tuple) and len(set(live)) == 1
-        found[name] = live[0] if is_one else to_json(live)
+        found[name] = live[0] if is_one else list_text(live)
     return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raytune_pipe.base import ConfigError, Value, to_json
+from raytune_pipe.base import ConfigError, Value, list_text
 from raytune_pipe.distributions import Choice, nearest_value
 from raytune_pipe.results.columns import RESERVED, STANDARD_METRICS
 from raytune_pipe.results.events import DecisionRecord, Status
@@ -73,7 +73,7 @@ def as_value(value: Any) -> Value:
     """A plain value as a hyperparameter's: a list is named by its JSON text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return to_json(value)
+    return list_text(value)
 
 
 def nearest(one: Hyperparameter, value: Value) -> Value:

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from raytune_pipe.base import Component, ConfigError, Value
+from raytune_pipe.base import Component, ConfigError, Value, list_text
 from raytune_pipe.components.activations import Activation
 from raytune_pipe.components.models import Imported, Mlp, Model
 from raytune_pipe.components.models_images import Cnn, Resnet
@@ -135,7 +135,7 @@ def test_rates_are_set_on_the_live_module(
 
 def text(rates: Any) -> Value:
     """A list as the plan names it."""
-    return "[" + ",".join(map(str, rates)) + "]" if isinstance(rates, tuple) else float(rates)
+    return list_text(rates) if isinstance(rates, tuple) else float(rates)
 
 
 @pytest.mark.parametrize(("component", "task", "changed"), RATES, ids=label)
