@@ -65,7 +65,8 @@ def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
     """What only the data and the built model show: what does not fit together, and traps.
 
     Loads the dataset, and builds a model of each kind that is chosen from. Data that cannot be read
-    here may well be on the cluster, so that is a trap only.
+    here may well be on the cluster, so that is a trap only. The user's own code is not run: what
+    only reads a file must not.
     """
     from raytune_pipe.training.data import load_data
     from raytune_pipe.training.trial_size import MisfitError, trial_size
@@ -75,6 +76,8 @@ def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
     found: dict[str, Trap] = {}
     for plain in combinations(to_plain(experiment.trial), space):
         case, trial = _Case(plain, space), to_trial(plain)
+        if "imported" in (trial.dataset.kind, trial.model.kind):
+            continue
         try:
             data = load_data(trial.dataset)
         except (ConfigError, ImportError) as error:

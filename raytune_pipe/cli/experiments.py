@@ -8,7 +8,6 @@ from raytune_pipe.cli.options import (
     experiment_options,
     given,
     json_option,
-    search_here,
     strict_option,
 )
 from raytune_pipe.cli.output import show, show_json, show_next
@@ -33,7 +32,6 @@ def validate(
     from raytune_pipe.cli.warnings import warn
 
     trials, searched = len(experiment.plan()), experiment.space().names
-    search_here(ctx.params["allow_imports"])
     file, overrides = ctx.params["file"], ctx.params["overrides"]
     warnings = warn(experiment, file, overrides, strict=strict, look_at_data=True)
     if as_json:

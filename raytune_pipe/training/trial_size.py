@@ -55,6 +55,6 @@ def trial_size(trial: Trial, data: Data) -> TrialSize:
         with torch.device("meta"):
             model = trial.model.build(data.task)
     except ConfigError as error:
-        raise MisfitError(part, str(error)) from error
+        raise MisfitError(part, str(error).removeprefix(f"{part}: ")) from error
     parameters = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     return TrialSize(parameters, len(data.train.inputs))

@@ -53,7 +53,7 @@ def test_validate_warns_of_traps_at_their_places(command: Command, file: Path) -
 def test_validate_tries_model_and_loss_on_the_data(command: Command, file: Path) -> None:
     result = command("validate", file, "--set", "trial.loss={kind: mse}")
     assert result.exit_code == 2
-    assert "trial.loss: loss mse must have a task of regression" in result.stderr
+    assert "trial.loss: mse must have a task of regression" in result.stderr
 
 
 def test_validate_shows_all_errors_with_their_places(command: Command, tmp_path: Path) -> None:

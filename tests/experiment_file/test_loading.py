@@ -110,7 +110,7 @@ def test_the_offending_line_stands_beneath_with_a_caret(tmp_path: Path) -> None:
         ("epochs: 4", "epochs: 4.5", "7:11: trial.epochs", "must be a whole number, but got 4.5"),
         ("epochs: 4", "epochs: '4'", "7:11: trial.epochs", "write it without quotes"),
         ("epochs: 4", "epoch: 4", "7:3: trial.epoch", "did you mean 'epochs'?"),
-        ("epochs: 4", "regularizers: {l2: {}}", "7:18: trial.regularizers.l2", "(l1, clip_norm)"),
+        ("epochs: 4", "regularizers: {l9: {}}", "7:18: trial.regularizers.l9", "(l1, "),
         ("epochs: 4", "precision: fp16", "7:14: trial.precision", "'float32' or 'bfloat16'"),
         ("lr: 0.05", "lr: .inf", "6:30: trial.optimizer.lr", "finite number, but got .inf"),
         ("lr: 0.05", "nesterov: yes", "6:36: trial.optimizer.nesterov", "only true and false"),

@@ -12,6 +12,6 @@ def test_counts_what_is_trained() -> None:
 
 
 def test_names_the_part_that_does_not_fit() -> None:
-    with pytest.raises(MisfitError, match=r"^trial\.loss: loss mse must have a task") as caught:
+    with pytest.raises(MisfitError, match=r"^trial\.loss: mse must have a task") as caught:
         trial_size(make_trial(loss={"kind": "mse"}), make_data())
     assert caught.value.part == "loss"
