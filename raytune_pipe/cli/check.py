@@ -97,6 +97,8 @@ def look_over(experiment: "Experiment") -> "TrialCheck":
 
 def _place(experiment: "Experiment") -> "Place":
     """What the experiment gives a worker; a processor where only a cluster has as much."""
+    import torch
+
     from raytune_pipe.base import ClusterError
     from raytune_pipe.training.trial_check_runs import Place
     from raytune_pipe.tuning.cluster import local_cluster
@@ -106,7 +108,8 @@ def _place(experiment: "Experiment") -> "Place":
         request = local_cluster().request(one)
     except ClusterError:
         return Place()
-    return Place(request.device, max(1, int(request.worker["CPU"])))
+    device = request.device if torch.cuda.is_available() else "cpu"
+    return Place(device, max(1, int(request.worker["CPU"])))
 
 
 def _planned(experiment: "Experiment") -> "Planned":

@@ -166,13 +166,16 @@ def _finding(best: Attempt, samples: int, rates: int, contradiction: float) -> F
         suspect = "an initialization or inputs far too large, or a loss that does not fit"
         mend = "normalize the inputs; choose another initializer; look at the loss"
     elif best.share > 0.95:
-        suspect = "a dead initialization, gradients that arrive nowhere, a loss that does not fit"
-        mend = "see what the checks of gradients and units found; choose another initializer"
+        suspect = (
+            "a dead initialization, gradients that vanish as in many sigmoid layers, a loss that"
+            " does not fit"
+        )
+        mend = "choose initializer he_normal and activation relu; see the other checks"
     elif contradiction > BY_HEART:
         suspect = "labels: the same inputs have different targets"
         mend = "look at the samples that are in the data more than once"
     else:
-        suspect = "a network too small or too deep for its activation, or a strange learning rate"
-        mend = "widen the network; try relu or a norm; look at the chart of learning rates"
+        suspect = "a network too small or too deep for its activation, or labels that contradict"
+        mend = "widen the network; try relu or a norm; look at samples beside their labels"
     verdict = "warn" if best.share <= NEARLY else "fail"
     return Finding(name, verdict, found, expected, suspect, mend)  # type: ignore[arg-type]

@@ -104,8 +104,8 @@ def check_rates(test: RangeTest, wanted: Rates, optimizer_of: str) -> Finding:
             if few
             else "the loss falls at no rate",
             f"a loss that falls at some rate from {LOWEST:g} to {HIGHEST:g}",
-            "the initialization, the data or the loss",
-            "mend what the other checks found first",
+            "an initialization so small or so large that nothing moves at first, or the data",
+            "mend what the other checks found; choose initializer he_normal",
         )
     suggested = f"{test.low:.1e} to {test.high:.1e}, steepest at {test.steepest:.1e}"
     found = f"{wanted.words} against the range test's {suggested}{optimizer_of}"

@@ -65,7 +65,11 @@ def without_regularization(trial: Trial) -> Trial:
 
     Gradient clipping stays, since it changes how a network learns and not what it can.
     """
-    kept = {name: hook for name, hook in trial.regularizers if hasattr(hook, "after_backward")}
+    kept = {
+        name: member
+        for name, member in trial.regularizers
+        if hasattr(member, "after_backward") and not hasattr(member, "weight")  # a penalty's
+    }
     model = {
         name: value for name, value in trial.model if is_mutable(trial, f"model.{name}")
     }  # all that may change in a network while it trains is a rate of dropping some of it

@@ -25,7 +25,8 @@ from raytune_pipe.training.trial_check_findings import Finding, RangeTest, Verdi
 from raytune_pipe.training.trial_check_runs import ShortRun, Subject, drawn
 from raytune_pipe.training.trial_check_start import Part, parts_of
 
-FEWEST_STEPS, MOST_STEPS, EPOCHS = 100, 200, 10
+STEPS = 100
+"""Of the trial's own network."""
 POOLED = 4000
 """Samples that neighbors and linear fit learn from and predict."""
 FOLDS = 5
@@ -42,7 +43,8 @@ SURE, TRACE = 4.0, 3.0
 ALIKE = 0.5
 """Share of the best probe's correlation that the network must have, where few samples tell."""
 SEEN_IF_THERE = 0.3
-"""Correlation that must be seen for sure if it is there, before labels are suspected."""
+"""Correlation that must be seen for sure if it is there, before labels are suspected: inputs that
+account for a tenth of the targets' variance are no fault."""
 
 Predictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Known features and targets, and features whose targets are to be predicted -> predictions."""
@@ -80,9 +82,7 @@ def check_signal(subject: Subject, test: RangeTest) -> tuple[Finding, ShortRun]:
     """Compare predictions of the validation part with its targets; also the run that made them."""
     run, rate = subject.run(), usable_rate(subject.trial.optimizer.lr, test)
     task, train, seed = subject.data.task, subject.data.train, subject.trial.seed
-    per_epoch = math.ceil(len(train.inputs) / subject.trial.batch_size)
-    steps = min(MOST_STEPS, max(FEWEST_STEPS, EPOCHS * per_epoch))
-    for batch in islice(run.batches(), steps):
+    for batch in islice(run.batches(), STEPS):
         if not math.isfinite(run.step(batch, rate)):
             break
     held_out = drawn(subject.data.validation, HELD_OUT, seed, "check", "held out")
@@ -93,7 +93,7 @@ def check_signal(subject: Subject, test: RangeTest) -> tuple[Finding, ShortRun]:
         for part in parts_of(task, outputs, held_out.targets)
     ]
     loss = task.plain_loss(outputs, held_out.targets).item()
-    return _finding(judged, f"val_loss {loss:.3g} after {steps} steps at {rate:.2g}"), run
+    return _finding(judged, f"val_loss {loss:.3g} after {STEPS} steps at {rate:.2g}"), run
 
 
 def _pooled(subject: Subject) -> Split:

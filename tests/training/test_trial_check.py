@@ -52,6 +52,34 @@ def test_a_healthy_trial_passes(healthy: TrialCheck) -> None:
     assert [one.name for one in healthy.findings if one.verdict == "warn"] == ["capacity"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "dataset": {"kind": "text", "length": 16, "max_samples": 400},
+            "model": {"kind": "recurrent", "embedding_size": 16, "hidden_size": 32, "layers": 1},
+            "optimizer": {"kind": "adamw", "lr": 0.003},
+        },
+        {"dataset": {"kind": "diabetes"}, "loss": {"kind": "huber"}},
+        {
+            "dataset": {"kind": "imported", "target": "two_tasks:digits_and_ink"},
+            "loss": {
+                "kind": "weighted_sum",
+                "terms": {
+                    "digit": {"loss": {"kind": "cross_entropy"}},
+                    "ink": {"loss": {"kind": "mse"}},
+                },
+            },
+        },
+    ],
+    ids=["tokens", "regression", "several"],
+)
+def test_every_kind_of_task_passes(changes: dict[str, Any]) -> None:
+    check = checked(**{"augmentations": {}, **changes})
+    assert check.ok, failed(check)
+    assert {one.name for one in check.findings if one.verdict == "warn"} <= {"capacity"}
+
+
 def test_plain_values_give_it_back(healthy: TrialCheck) -> None:
     assert TrialCheck.from_mapping(json.loads(json.dumps(healthy.to_mapping()))) == healthy
 

@@ -61,6 +61,13 @@ class Idle(Dead):
         self.spare = nn.Linear(32, 10)
 
 
+class Dropping(nn.Sequential):
+    """Has a dropout that no hyperparameter tells of."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))
+
+
 class TwiceSoftmax(Dead):
     """Gives probabilities to a loss that takes scores."""
 
