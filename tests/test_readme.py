@@ -124,7 +124,7 @@ def test_the_addition_is_all_there_is_to_a_new_schedule(workplace: Path) -> None
     before, after = re.split(r"^Schedule = .*?\)\s*\]\n", file.read_text(), flags=re.M | re.S)
     file.write_text(f"{before}{added}\n\n\n{union}{after}")
     words = [sys.executable, "-m", "raytune_pipe", "train", "experiments/smoke.yaml"]
-    table = run([*words, "--set", "schedule={kind: exponential, decay: 0.5}"], workplace)
+    table = run([*words, "--set", "schedule={kind: halving, half_life: 1}"], workplace)
     last = re.search(r"^ *4 +\S+ +(\S+)", table, re.M)
     assert last, table
     assert (

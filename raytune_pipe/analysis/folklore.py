@@ -18,7 +18,11 @@ Array = NDArray[np.float64]
 LEAST_SEARCHED = 3
 """With fewer hyperparameters that an order names there is no order to speak of."""
 
-SHAPE = ("model.width", "model.widths", "model.depth")
+UNITS = (
+    *("model.width", "model.widths", "model.hidden_size", "model.filters"),
+    *("model.embedding_size", "model.heads", "model.kernel_size"),
+)
+SHAPE = (*UNITS, "model.depth", "model.layers")
 ADAM = ("optimizer.beta1", "optimizer.beta2", "optimizer.eps")
 FOLKLORE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "handbook": (
@@ -29,12 +33,12 @@ FOLKLORE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "practitioner": (
         ("optimizer.lr", "schedule.*"),
         ("batch_size",),
-        ("regularizers.l1.*", "optimizer.weight_decay", "epochs", *SHAPE),
+        ("regularizers.l1.*", "regularizers.l2.*", "optimizer.weight_decay", "epochs", *SHAPE),
     ),
     "ng": (
         ("optimizer.lr",),
-        ("model.width", "model.widths", "batch_size", "optimizer.momentum"),
-        ("model.depth", "schedule.*", "optimizer.*"),
+        (*UNITS, "batch_size", "optimizer.momentum"),
+        ("model.depth", "model.layers", "schedule.*", "optimizer.*"),
     ),
     "lr_first": (("optimizer.lr",), ("*",)),
 }
