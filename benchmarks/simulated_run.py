@@ -106,8 +106,7 @@ def run_to_end(
     trials = recorder.trials
     going = [trial for trial, one in trials.items() if not one.has_ended and not one.waiting]
     queue = sorted(going, key=lambda trial: trials[trial].status is None)
-    while queue:
-        trial = queue.pop(0)
+    while (trial := queue.pop(0) if queue else recorder.plan_next()) is not None:
         recorder.on_start(trial)
         worker, own = worker_of(recorder.assign(trial)), ["go_on"]
         while own in ([], ["go_on"]) and not trials[trial].start_due:

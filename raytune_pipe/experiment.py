@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -21,11 +21,11 @@ from raytune_pipe import variants
 from raytune_pipe.advice import Advised, advice_problems, entries_schema, with_advice
 from raytune_pipe.base import Component, ConfigError, Count, Positive, Seed, Value, seed_draw
 from raytune_pipe.components.schedulers import Fifo, Scheduler
-from raytune_pipe.components.searchers import Random, Searcher
+from raytune_pipe.components.searchers import Points, Random, Searcher
+from raytune_pipe.components.searchers_tpe import Past, Tpe
 from raytune_pipe.conditions import space_of
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment_checks import (
-    grid_problems,
     objective_problems,
     scheduler_problems,
     search_space_problems,
@@ -33,6 +33,7 @@ from raytune_pipe.experiment_checks import (
 from raytune_pipe.problems import problems_of, shown, to_validation_error
 from raytune_pipe.results.locations import normalized
 from raytune_pipe.search_space import SearchSpace, Values
+from raytune_pipe.searcher_checks import searcher_problems
 from raytune_pipe.trial import Trial, leaves
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
@@ -145,6 +146,14 @@ class PlannedTrial(NamedTuple):
         return {name: self.values.get(name, leaf) for name, leaf in leaves(self.trial).items()}
 
 
+MOST_DRAWS = 20
+"""Of one trial, where what is drawn is not valid as a whole."""
+
+
+def _trial_id(number: int) -> str:
+    return f"{number:05d}"
+
+
 def _folder_name(name: str) -> str:
     if not re.fullmatch(_NAME, name):
         raise ValueError(
@@ -215,8 +224,9 @@ class Experiment(Component):
             *scheduler_problems(self.scheduler, self.trial, self.search_space, self.trials),
             *objective_problems(self.objective.metric, self.objective.mode, self.trial),
         ]
-        if not problems:  # the grid can be counted only where every path leads somewhere
-            problems += grid_problems(self.searcher, self.space(), self.trials)
+        if not problems:  # there is a space only where every path leads somewhere
+            space, own = self.space(), leaves(self.trial)
+            problems += searcher_problems(self.searcher, self.scheduler, space, own, self.trials)
         if problems:
             raise to_validation_error("Experiment", problems)
         return self
@@ -264,23 +274,46 @@ class Experiment(Component):
                 " space"
             ) from error
 
+    @property
+    def trial_ids(self) -> list[str]:
+        """The names of all trials, also of those that are drawn later."""
+        return [_trial_id(number) for number in range(self.trials)]
+
     def plan(self) -> list[PlannedTrial]:
-        """All trials, drawn from the seed.
+        """All trials, drawn from the seed; without those that are drawn from results, `draw_next`.
 
         Raises:
             ConfigError: a drawn configuration is not valid as a whole.
         """
-        space = self.space()
-        planned = []
-        for number, drawn in enumerate(self.searcher.plan(space, self.trials, self.seed)):
-            trial_id = f"{number:05d}"
-            trial = self.trial_with(drawn, trial_id)
-            validated = leaves(trial)
-            values = {
-                name: None if value is None else validated[name] for name, value in drawn.items()
-            }
-            planned.append(PlannedTrial(trial_id, values, trial))
-        return planned
+        plan = self.searcher.plan(self.space(), self.trials, self.seed, leaves(self.trial))
+        return [self._planned(number, drawn) for number, drawn in enumerate(plan)]
+
+    def draw_next(self, past: Sequence[Past]) -> PlannedTrial:
+        """The trial that comes after all these, drawn from the seed and from their results.
+
+        The searcher must be one that draws from results. What it draws that is not valid as a whole
+        is drawn again.
+
+        Raises:
+            ConfigError: nothing valid was drawn.
+        """
+        searcher = self.searcher
+        if not isinstance(searcher, Tpe | Points):
+            raise TypeError(f"{searcher.kind} draws all trials beforehand")
+        for attempt in range(MOST_DRAWS):
+            try:
+                drawn = searcher.suggest(self.space(), self.seed, past, attempt)
+                return self._planned(len(past), drawn)
+            except ConfigError as error:
+                invalid = error
+        raise invalid
+
+    def _planned(self, number: int, drawn: Values) -> PlannedTrial:
+        trial_id = _trial_id(number)
+        trial = self.trial_with(drawn, trial_id)
+        validated = leaves(trial)
+        values = {name: None if value is None else validated[name] for name, value in drawn.items()}
+        return PlannedTrial(trial_id, values, trial)
 
     def resolved(self) -> dict[str, Any]:
         """Plain values with every default; loading them gives an equal experiment."""

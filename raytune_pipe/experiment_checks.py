@@ -7,11 +7,9 @@ from pydantic import ValidationError
 
 from raytune_pipe.base import component_classes
 from raytune_pipe.components.schedulers import Asha, Scheduler
-from raytune_pipe.components.searchers import Searcher
 from raytune_pipe.conditions import applying, condition_problems
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.problems import Path, Problem, component_at, listed, near, problems_of
-from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.trial import Trial, is_mutable, leaves
 from raytune_pipe.variants import (
     Variant,
@@ -95,17 +93,6 @@ def objective_problems(metric: str, mode: str, trial: Trial) -> Iterator[Problem
     elif mode != BETTER[metric]:
         message = f"must be {BETTER[metric]} for {metric}, but got {mode}"
         yield Problem(("objective", "mode"), message, (("objective", "metric"), *depends_on))
-
-
-def grid_problems(searcher: Searcher, space: SearchSpace, trials: int) -> Iterator[Problem]:
-    """A grid is run whole."""
-    if searcher.kind == "grid" and (size := searcher.size(space)) != trials:
-        yield Problem(
-            ("trials",),
-            f"must be the size of the grid, {size}, but got {trials}; set trials to {size}, or"
-            " change searcher.points or the search space",
-            depends_on=(("searcher",), ("search_space",), ("trial",)),
-        )
 
 
 def _at_entry(path: str, message: str) -> Problem:

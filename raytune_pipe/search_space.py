@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from raytune_pipe.base import Value
@@ -10,6 +11,7 @@ from raytune_pipe.distributions import DISTRIBUTION, Distribution, drawn
 
 Values = Mapping[str, Value]
 """Hyperparameter values by dotted name; a name that is absent or None does not apply."""
+NO_VALUES: Values = MappingProxyType({})
 
 
 class Condition(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeGuard
 
 from pydantic import ValidationError
@@ -67,6 +68,19 @@ def put(plain: Plain, path: str, value: Any) -> dict[str, Any]:
 def put_option(plain: Plain, path: str, option: Plain) -> dict[str, Any]:
     """A copy with the component at the path, its defaults filled in; may raise ValidationError."""
     return to_plain(to_trial(put(plain, path, option)))
+
+
+def component_trials(plain: Plain, search_space: Mapping[str, Distribution]) -> Iterator[Trial]:
+    """The trial with each option of each choice of components, as far as they are valid."""
+    for path, distribution in search_space.items():
+        if not is_component_choice(distribution):
+            continue
+        for variant in variants(plain, search_space, path):
+            if not has(variant.plain, path):
+                continue
+            for option in distribution.options:
+                with suppress(ValidationError):
+                    yield to_trial(put(variant.plain, path, option))
 
 
 def choice_above(path: str, search_space: Mapping[str, Distribution]) -> str | None:

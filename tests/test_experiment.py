@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from raytune_pipe.base import ConfigError, seed_draw, to_json
+from raytune_pipe.base import ConfigError, Value, seed_draw, to_json
+from raytune_pipe.components.searchers_tpe import Past
 from raytune_pipe.experiment import Experiment, Objective, Resources, experiment_schema
 from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.search_space import Condition, SearchSpace
@@ -329,3 +330,42 @@ def test_importing_experiments_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_given_configurations_take_the_trials_own_values() -> None:
+    space = {"optimizer.lr": LR, "batch_size": {"kind": "choice", "options": [16, 64]}}
+    searcher = {"kind": "points", "configurations": [{}, {"batch_size": 16}]}
+    first, second, *_ = experiment(space, searcher=searcher).plan()
+    assert first.values == {"optimizer.lr": 0.05, "batch_size": 64}
+    assert second.values == {"optimizer.lr": 0.05, "batch_size": 16}
+
+
+def test_trials_are_drawn_from_results_once_there_are_some() -> None:
+    searched = experiment({"optimizer.lr": LR}, searcher={"kind": "tpe", "startup": 2}, trials=5)
+    plan = searched.plan()
+    assert [one.trial_id for one in plan] == ["00000", "00001"]
+    assert searched.trial_ids == ["00000", "00001", "00002", "00003", "00004"]
+    past = [Past(one.values, "finished", score, 8.0) for score, one in enumerate(plan)]
+    drawn = searched.draw_next(past)
+    assert drawn.trial_id == "00002"
+    assert drawn.trial.optimizer.lr == drawn.values["optimizer.lr"]
+    assert searched.draw_next(past) == drawn
+    with pytest.raises(TypeError, match="random draws all trials beforehand"):
+        experiment({"optimizer.lr": LR}).draw_next(past)
+
+
+def test_what_is_drawn_from_results_and_not_valid_is_drawn_again() -> None:
+    """Nesterov needs a momentum; half of the space is not valid."""
+    searched = experiment(
+        {
+            "optimizer.momentum": {"kind": "choice", "options": [0, 0.5]},
+            "optimizer.nesterov": {"kind": "choice", "options": [True, False]},
+        },
+        searcher={"kind": "tpe", "startup": 1},
+    )
+    good: dict[str, Value] = {"optimizer.momentum": 0.5, "optimizer.nesterov": True}
+    bad: dict[str, Value] = {"optimizer.momentum": 0.0, "optimizer.nesterov": False}
+    past = [Past(good, "finished", 0.1, 8.0), Past(bad, "finished", 0.9, 8.0)]
+    for number in range(12):
+        drawn = searched.model_copy(update={"seed": number}).draw_next(past)
+        assert drawn.values != {"optimizer.momentum": 0.0, "optimizer.nesterov": True}

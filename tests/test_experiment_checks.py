@@ -28,6 +28,10 @@ def experiment(search_space: dict[str, Any], **fields: Any) -> Experiment:
     return Experiment.model_validate_json(json.dumps(plain | fields))
 
 
+def points(*configurations: dict[str, Any], **then: Any) -> dict[str, Any]:
+    return {"kind": "points", "configurations": list(configurations), **then}
+
+
 def problems(search_space: dict[str, Any], **fields: Any) -> dict[str, str]:
     """Messages by dotted path."""
     with pytest.raises(ValidationError) as caught:
@@ -112,6 +116,36 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
             {},
             "search_space.optimizer.momentum.high",
             "must be below 1, but got 1.5",
+        ),
+        (
+            {"optimizer.lr": LR},
+            {"searcher": {"kind": "tpe"}, "scheduler": PBT},
+            "searcher",
+            "must draw all configurations beforehand under pbt: its trials start together",
+        ),
+        (
+            {"optimizer.lr": LR},
+            {"searcher": points({"optimizer.lx": 0.1})},
+            "searcher.configurations.0.optimizer.lx",
+            "must be a searched hyperparameter (optimizer.lr), but got 'optimizer.lx'; did you",
+        ),
+        (
+            {"optimizer.lr": LR},
+            {"searcher": points({}, {"optimizer.lr": 2})},
+            "searcher.configurations.1.optimizer.lr",
+            "must lie in the search space of optimizer.lr, but got 2",
+        ),
+        (
+            {"optimizer": SGD_OR_ADAMW, "optimizer.momentum": {**SHARE, "low": 0.5}},
+            {"searcher": points({"optimizer.kind": "adamw", "optimizer.momentum": 0.5})},
+            "searcher.configurations.0.optimizer.momentum",
+            "must be left out, as optimizer.kind is 'adamw'",
+        ),
+        (
+            {"batch_size": BATCH},
+            {"searcher": points({}, then={"kind": "grid"}), "trials": 4},
+            "trials",
+            "must be the size of the grid, 2, but got 3 for what comes after the given",
         ),
         ({"optimizer.kind": SGD_OR_ADAMW}, {}, "search_space.optimizer.kind", "whole component"),
         (

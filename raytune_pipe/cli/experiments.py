@@ -31,7 +31,8 @@ def validate(
     """
     from raytune_pipe.cli.warnings import warn
 
-    trials, searched = len(experiment.plan()), experiment.space().names
+    experiment.plan()
+    trials, searched = experiment.trials, experiment.space().names
     file, overrides = ctx.params["file"], ctx.params["overrides"]
     warnings = warn(experiment, file, overrides, strict=strict, look_at_data=True)
     if as_json:

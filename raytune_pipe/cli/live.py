@@ -80,9 +80,11 @@ class LiveState:
             self.metric = event["objective"]["metric"]
             self.at_best = event["objective"]["at"] == "best"
             self.imported = "trial" not in event["experiment"]
-            if self.planned:  # it is extended
+            if not self.imported:  # all trials, also those that are drawn later
                 epochs = float(event["experiment"]["trial"]["epochs"])
-                self.planned = dict.fromkeys(self.planned, epochs)
+                numbers = range(event["experiment"].get("trials", 0))
+                names = [*self.planned, *(f"{number:05d}" for number in numbers)]
+                self.planned = dict.fromkeys(names, epochs)
         elif event["event"] == "plan":
             epochs = 0.0 if self.imported else float(event["leaves"]["epochs"] or 0)
             self.planned[event["trial_id"]] = epochs

@@ -1,12 +1,15 @@
-"""Searchers: how the configurations are drawn, all of them before the first trial starts."""
+"""Searchers: how the configurations are drawn, most of them before the first trial starts."""
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from raytune_pipe.base import Component, Value, unit_draw
-from raytune_pipe.search_space import Hyperparameter, SearchSpace
+from raytune_pipe.components.searchers_tpe import Past, Tpe
+from raytune_pipe.distributions import drawn
+from raytune_pipe.distributions_fields import label_of
+from raytune_pipe.search_space import NO_VALUES, Hyperparameter, SearchSpace, Values
 
 
 class Random(Component):
@@ -20,7 +23,9 @@ class Random(Component):
     kind: Literal["random"] = "random"
     """Name of the searcher."""
 
-    def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:
+    def plan(
+        self, space: SearchSpace, trials: int, seed: int, own: Values = NO_VALUES
+    ) -> list[dict[str, Value]]:
         """The values of every trial, in order."""
         return [
             space.drawn({name: unit_draw(seed, "random", trial, name) for name in space.names})
@@ -38,7 +43,9 @@ class Sobol(Component):
     kind: Literal["sobol"] = "sobol"
     """Name of the searcher."""
 
-    def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:
+    def plan(
+        self, space: SearchSpace, trials: int, seed: int, own: Values = NO_VALUES
+    ) -> list[dict[str, Value]]:
         """The values of every trial, in order."""
         if not space.names:
             return [{} for _ in range(trials)]
@@ -63,7 +70,9 @@ class Grid(Component):
     points: Annotated[int, Field(ge=2, le=1000)] = 3
     """Values per numeric hyperparameter, both bounds among them; a choice has all its options."""
 
-    def plan(self, space: SearchSpace, trials: int, seed: int) -> list[dict[str, Value]]:
+    def plan(
+        self, space: SearchSpace, trials: int, seed: int, own: Values = NO_VALUES
+    ) -> list[dict[str, Value]]:
         """The whole grid, in order; `trials` must be its `size`, which the experiment checks."""
         return list(self._combinations(tuple(space), {}))
 
@@ -105,4 +114,62 @@ class Grid(Component):
         return total
 
 
-Searcher = Annotated[Random | Sobol | Grid, Field(discriminator="kind")]
+class Points(Component):
+    """Try given configurations first, such as the defaults and known good ones; then search.
+
+    A hyperparameter that a configuration leaves out has the trial's own value, where that lies in
+    the search space; else it is drawn.
+    """
+
+    kind: Literal["points"] = "points"
+    """Name of the searcher."""
+    configurations: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    """Values by hyperparameter, in the order in which they are tried; {} is the trial's own. Where
+    there are fewer trials, the first of them are."""
+    then: "Searcher" = Random()
+    """How the trials after them are drawn."""
+
+    def plan(
+        self, space: SearchSpace, trials: int, seed: int, own: Values = NO_VALUES
+    ) -> list[dict[str, Value]]:
+        """The values of every trial, in order, as far as they need no results."""
+        given = [
+            self._completed(space, number, seed, own)
+            for number in range(min(trials, len(self.configurations)))
+        ]
+        rest = trials - len(given)
+        return given + (self.then.plan(space, rest, seed, own) if rest else [])
+
+    def suggest(
+        self, space: SearchSpace, seed: int, past: Sequence[Past], attempt: int = 0
+    ) -> dict[str, Value]:
+        """The values of the next trial, from the results so far, where `then` draws from them."""
+        if not isinstance(self.then, Tpe | Points):
+            raise TypeError(f"{self.then.kind} draws all trials beforehand")
+        return self.then.suggest(space, seed, past, attempt)
+
+    def values_of(self, number: int) -> dict[str, Value]:
+        """What a configuration gives, options as they are named."""
+        return {name: label_of(value) for name, value in self.configurations[number].items()}
+
+    def _completed(
+        self, space: SearchSpace, number: int, seed: int, own: Values
+    ) -> dict[str, Value]:
+        given, values = self.values_of(number), dict[str, Value]()
+        for one in space:
+            value = given.get(one.name, own.get(one.name))
+            if not one.distribution.contains(value):
+                value = drawn(one.distribution, unit_draw(seed, "points", number, one.name))
+            values[one.name] = value if one.applies(values) else None
+        return values
+
+
+def draws_from_results(searcher: "Searcher") -> bool:
+    """Whether configurations depend on the results of earlier trials."""
+    if isinstance(searcher, Points):
+        return draws_from_results(searcher.then)
+    return isinstance(searcher, Tpe)
+
+
+Searcher = Annotated[Random | Sobol | Grid | Tpe | Points, Field(discriminator="kind")]
+Points.model_rebuild()

@@ -23,18 +23,21 @@ def plan_mapping(
     """The plan as plain values: the same for the same file and seed, wherever it is made.
 
     ``slots``, the trials at once, is left out where it is not known, and ``control_arm`` where
-    there is none; ``expected_epochs`` is there where the scheduler plans how many trials it stops.
+    there is none, and ``drawn_later``, the trials that the searcher draws from results,
+    likewise; ``expected_epochs`` is there where the scheduler plans how many trials it stops.
     """
-    price = _control_price(experiment, plan)
+    price = _control_price(experiment)
+    drawn_later = experiment.trials - len(plan)
     expected = _expected_epochs(experiment)
     return {
         "experiment": experiment.resolved(),
         "space": experiment.space().to_mappings(),
         "decisions_at_epochs": list(experiment.scheduler.milestones(experiment.trial.epochs)),
-        "total_epochs": _total_epochs(plan),
+        "total_epochs": _total_epochs(experiment, plan),
         "trials": [
             {"trial_id": one.trial_id, "values": one.values, "leaves": one.leaves()} for one in plan
         ],
+        **({"drawn_later": drawn_later} if drawn_later else {}),
         **({} if expected is None else {"expected_epochs": expected}),
         **({} if price is None else {"control_arm": price._asdict()}),
         **({} if slots is None else {"trials_at_once": slots}),
@@ -50,14 +53,16 @@ def plan_table(
     """
     size = Table.grid("", "", padding=(0, 2))
     size.add_row("experiment", f"{experiment.name}, seed {experiment.seed}")
-    size.add_row("trials", f"{len(plan)} by {experiment.searcher.kind} search")
+    size.add_row("trials", f"{experiment.trials} {_searcher(experiment)}")
+    if drawn_later := experiment.trials - len(plan):
+        size.add_row("", f"{drawn_later} of them drawn from the results of those before")
     size.add_row("epochs", _epochs(experiment, plan))
     for words in _decisions(experiment):
         size.add_row("scheduler", words)
-    if price := _control_price(experiment, plan):
+    if price := _control_price(experiment):
         size.add_row(
             "control arm",
-            f"{price.trials} of {len(plan)} trials are never stopped early: about"
+            f"{price.trials} of {experiment.trials} trials are never stopped early: about"
             f" {price.extra_epochs:.0f} epochs more ({price.share:+.0%})",
         )
     if slots is not None:
@@ -84,13 +89,24 @@ def number(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else to_json(value)
 
 
-def _total_epochs(plan: Sequence[PlannedTrial]) -> int:
-    return sum(one.trial.epochs for one in plan)
+def _searcher(experiment: Experiment) -> str:
+    """How the trials are drawn: ``by random search``."""
+    searcher, before = experiment.searcher, ""
+    while searcher.kind == "points":
+        before += f"{len(searcher.configurations)} given, then "
+        searcher = searcher.then
+    return f"by {searcher.kind} search" if not before else f"({before}by {searcher.kind} search)"
+
+
+def _total_epochs(experiment: Experiment, plan: Sequence[PlannedTrial]) -> int:
+    """Of all trials; one that is drawn later counts as the experiment's own."""
+    drawn_later = experiment.trials - len(plan)
+    return sum(one.trial.epochs for one in plan) + drawn_later * experiment.trial.epochs
 
 
 def _epochs(experiment: Experiment, plan: Sequence[PlannedTrial]) -> str:
     """What all trials train together, in words."""
-    words, expected = f"{_total_epochs(plan)} at most", _expected_epochs(experiment)
+    words, expected = f"{_total_epochs(experiment, plan)} at most", _expected_epochs(experiment)
     words += ", all trials together"
     return words if expected is None else f"{words}; {expected} where none ends of its own"
 
@@ -104,11 +120,11 @@ def _expected_epochs(experiment: Experiment) -> int | None:
     return sum(bracket.total_epochs(epochs) for bracket in dealt)
 
 
-def _control_price(experiment: Experiment, plan: Sequence[PlannedTrial]) -> ControlPrice | None:
+def _control_price(experiment: Experiment) -> ControlPrice | None:
     scheduler, epochs = experiment.scheduler, experiment.trial.epochs
     if scheduler.kind != "asha" or scheduler.control_fraction == 0:
         return None
-    names = [one.trial_id for one in plan]
+    names = experiment.trial_ids
     return scheduler.build(experiment.space(), names, epochs, experiment.seed).control_price(names)
 
 

@@ -2,17 +2,20 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
-from raytune_pipe.base import ConfigError
+from raytune_pipe.base import ConfigError, Value
+from raytune_pipe.components.searchers import draws_from_results
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.column_types import column_types
 from raytune_pipe.results.events import SCHEMA_VERSION, ExperimentEvent
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.scheduling.decisions import DecisionMaker
+from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.jobs import current_job
 from raytune_pipe.tuning.recorder import Recorder, report_of
+from raytune_pipe.variants import component_trials, to_plain
 
 _SIZED = {
     "pbt": "they are the population and its generations",
@@ -77,7 +80,7 @@ def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> Experi
         "package_version": version("raytune-pipe"),
         "experiment": experiment.resolved(),
         "space": space.to_mappings(),
-        "columns": column_types((one.leaves() for one in plan), space),
+        "columns": column_types(_known_leaves(experiment, plan), space),
         "objective": experiment.objective.model_dump(mode="json"),
         "time": time.time(),
     }
@@ -86,14 +89,23 @@ def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> Experi
     return event
 
 
+def _known_leaves(
+    experiment: Experiment, plan: list[PlannedTrial]
+) -> Iterator[Mapping[str, Value]]:
+    """What the columns must hold: of all trials that are planned, and of any drawn later."""
+    yield from (one.leaves() for one in plan)
+    if draws_from_results(experiment.searcher):
+        plain = to_plain(experiment.trial)
+        yield from map(leaves, component_trials(plain, experiment.search_space))
+
+
 def _maker(recorder: Recorder, experiment: Experiment, event: ExperimentEvent) -> DecisionMaker:
     """A decision maker for the experiment that has heard all reports before the event.
 
     What it decides on them now was decided then. It needs to hear no ends: a run whose trials wait
     for each other is not extended.
     """
-    names = [f"{number:05d}" for number in range(experiment.trials)]
-    epochs = experiment.trial.epochs
+    names, epochs = experiment.trial_ids, experiment.trial.epochs
     maker = experiment.scheduler.build(experiment.space(), names, epochs, experiment.seed)
     heard: dict[str, int] = {}
     for past in read_events(recorder.run.path / JOURNAL):
@@ -135,11 +147,15 @@ def _reasons_against_more_epochs(asked: Experiment) -> Iterator[str]:
             "trial.epochs: must stay as they are under asha with several brackets, whose shares of "
             "the trials follow from them; launch a new run: --new"
         )
-    for planned in asked.plan():
-        if planned.trial.schedule.depends_on_epochs:
+    trials = {planned.trial_id: planned.trial for planned in asked.plan()}
+    if draws_from_results(asked.searcher):
+        drawn_later = component_trials(to_plain(asked.trial), asked.search_space)
+        trials |= {f"drawn later ({number})": trial for number, trial in enumerate(drawn_later)}
+    for trial_id, trial in trials.items():
+        if trial.schedule.depends_on_epochs:
             yield (
                 "trial.epochs: may only grow where no schedule depends on them, but that of trial "
-                f"{planned.trial_id}, {planned.trial.schedule.kind}, ends with them: what was "
+                f"{trial_id}, {trial.schedule.kind}, ends with them: what was "
                 "trained so far would have been trained otherwise; launch a new run: --new"
             )
             return

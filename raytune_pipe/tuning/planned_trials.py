@@ -31,8 +31,8 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
 
     @property
     def total_samples(self) -> int:
-        """The number of planned trials."""
-        return len(self._recorder.trials)
+        """The number of trials, also of those that are not drawn yet."""
+        return self._recorder.experiment.trials
 
     def add_configurations(self, experiments: list[RayExperiment]) -> None:
         """Take what Ray needs to build a trial: the registered trainable and its scratch folder."""
@@ -43,7 +43,9 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
 
         One that waits at a barrier, where a run is gone on with, takes none: it comes paused.
         """
-        if not self._waiting or self._experiment is None or self._slots.closed:
+        if self._experiment is None or self._slots.closed:
+            return None
+        if not self._waiting and not (self._slots.is_free and self._draw()):
             return None
         is_held = self._recorder.trials[self._waiting[0]].waiting
         if not is_held and not self._slots.is_free:
@@ -54,6 +56,14 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
         else:
             self._slots.hear_of(trial.trial_id)
         return trial
+
+    def _draw(self) -> bool:
+        """Have another trial drawn from the results so far; False where all are planned."""
+        trial_id = self._recorder.plan_next()
+        if trial_id is not None:
+            self._waiting.append(trial_id)
+            self._unended.insert(0, trial_id)
+        return trial_id is not None
 
     def _ray_trial(self, trial_id: TrialId, experiment: RayExperiment) -> RayTrial:
         return RayTrial(
@@ -80,7 +90,7 @@ class PlannedTrials(SearchAlgorithm):  # type: ignore[misc]  # Ray is not typed
         trials = self._recorder.trials
         while self._unended and trials[self._unended[-1]].has_ended:
             self._unended.pop()
-        return not self._unended
+        return not self._unended and self._recorder.are_all_planned
 
 
 def _in_order(trials: Mapping[TrialId, TrialProgress]) -> list[TrialId]:

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import isnan, nan
 
 from raytune_pipe.base import Value
+from raytune_pipe.components.searchers_tpe import Outcome
 from raytune_pipe.results.events import FailureKind, ReportEvent, RetryEvent, Status
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision
 
@@ -13,6 +15,16 @@ def checkpoint_of(event: ReportEvent) -> Checkpoint | None:
     """The checkpoint of a report, as decisions name it."""
     saved = event["checkpoint"]
     return Checkpoint(saved["path"], saved["sha256"]) if saved else None
+
+
+_OUTCOMES: dict[Status, Outcome] = {
+    "running": "running",
+    "interrupted": "running",
+    "completed": "finished",
+    "stopped_early": "stopped",
+    "timed_out": "stopped",
+}
+"""All others tell only that the configuration is of no use."""
 
 
 @dataclass
@@ -43,6 +55,12 @@ class TrialProgress:
     """The report that the next stretch of training comes after."""
     saved: list[tuple[int, Checkpoint]] = field(default_factory=list)
     """The checkpoints of this segment, each with its report."""
+    score: float = nan
+    """Of its latest report; lower is better."""
+    best_score: float = nan
+    """The lowest score of all; NaN before the first finite one."""
+    epoch: float = 0.0
+    """The age of its weights at its latest report."""
     failures: Counter[FailureKind] = field(default_factory=Counter)
     """How often it has started again, by what had failed."""
     start_due: bool = True
@@ -58,11 +76,19 @@ class TrialProgress:
         """Whether it has ended for good."""
         return self.status not in (None, "running")
 
+    @property
+    def outcome(self) -> Outcome:
+        """How it stands, for a searcher that draws from results."""
+        return _OUTCOMES.get(self.status or "running", "broken")
+
     def take_report(self, event: ReportEvent) -> None:
         """Fold in a report, also one that is made again after a crash."""
         self.reports = max(self.reports, event["report"])
         self.time_s = event["time_s"]
         self.verdict = event["verdict"]
+        self.score, self.epoch = event["score"], event["epoch"]
+        if not event["score"] >= self.best_score and not isnan(event["score"]):
+            self.best_score = event["score"]
         checkpoint = checkpoint_of(event)
         if checkpoint:
             self.start_from, self.start_report = checkpoint, event["report"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from raytune_pipe.base import ResultsError, Value
+from raytune_pipe.components.searchers_tpe import Past
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import (
     AnomalyEvent,
@@ -83,10 +84,37 @@ class Recorder:
             )
         self.write(*events[recorded:])
 
+    def plan_next(self) -> str | None:
+        """Draw another trial from the results so far, and journal it; None where all are planned.
+
+        It follows from the seed and from where the others stand. A resume takes it from the
+        journal, and so never draws it again.
+        """
+        if self.are_all_planned:
+            return None
+        at_best = self.experiment.objective.at == "best"
+        past = [
+            Past(
+                state.values,
+                state.outcome,
+                score=state.best_score if at_best else state.score,
+                epoch=state.epoch,
+            )
+            for state in self.trials.values()
+        ]
+        planned = self.experiment.draw_next(past)
+        self.add_plan([planned])
+        return planned.trial_id
+
+    @property
+    def are_all_planned(self) -> bool:
+        """Whether no trial is left to be drawn from results."""
+        return len(self.trials) >= self.experiment.trials
+
     @property
     def is_finished(self) -> bool:
-        """Whether every planned trial has ended."""
-        return all(trial.has_ended for trial in self.trials.values())
+        """Whether every trial is planned and has ended."""
+        return self.are_all_planned and all(trial.has_ended for trial in self.trials.values())
 
     @property
     def has_begun(self) -> bool:

@@ -37,7 +37,7 @@ def recorder_of(
     experiment = _experiment(run, replay)
     planned = _plan(run, experiment, replay)
     drawn = experiment.plan()
-    names = [one.trial_id for one in drawn]
+    names = experiment.trial_ids
     space, epochs = experiment.space(), experiment.trial.epochs
     maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
     recorder = Recorder(experiment, run, maker, listener=listener, replay=replay)

@@ -212,8 +212,8 @@ def prepare(
 ) -> Recorder:
     """Journal what will be run, before anything runs; the recorder then knows every trial."""
     space = experiment.space()
-    names = [planned.trial_id for planned in plan]
-    maker = experiment.scheduler.build(space, names, experiment.trial.epochs, experiment.seed)
+    names, epochs = experiment.trial_ids, experiment.trial.epochs
+    maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
     recorder = Recorder(experiment, run, maker, listener=listener)
     recorder.write(experiment_event(experiment, plan))
     run.write_file("experiment.yaml", experiment.to_yaml())

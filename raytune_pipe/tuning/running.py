@@ -55,7 +55,8 @@ def run_trials(
     resources, how = settle_gpus(recorder.experiment, wait=wait)
     request = cluster.request(resources, wait=wait)
     recorder.device, recorder.gpu_memory_gib = request.device, resources.gpu_memory_gib
-    most = min(len(recorder.trials), resources.max_concurrent or len(recorder.trials))
+    trials = recorder.experiment.trials
+    most = min(trials, resources.max_concurrent or trials)
     capacity = Capacity(request, most=most, grows=wait, alive=nodes_alive)
     recorder.write(_grant(request, capacity.slots, how))
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(most)  # slots are what limits them
