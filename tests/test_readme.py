@@ -121,7 +121,7 @@ def test_the_addition_is_all_there_is_to_a_new_schedule(workplace: Path) -> None
     [name] = re.findall(r"^class (\w+)", added, re.M)
     old = union_in(file.read_text())
     assert union_in(union).replace(f" {name} |", "") == old
-    before, after = re.split(r"^Schedule = .*?\)\s*\]\n", file.read_text(), flags=re.M | re.S)
+    before, after = re.split(r"^Schedule = .*?\),?\s*\]\n", file.read_text(), flags=re.M | re.S)
     file.write_text(f"{before}{added}\n\n\n{union}{after}")
     words = [sys.executable, "-m", "raytune_pipe", "train", "experiments/smoke.yaml"]
     table = run([*words, "--set", "schedule={kind: halving, half_life: 1}"], workplace)
@@ -134,7 +134,7 @@ def test_the_addition_is_all_there_is_to_a_new_schedule(workplace: Path) -> None
 
 def union_in(text: str) -> str:
     """The members of the union of schedules, as they are written, in one line."""
-    match = re.search(r"^Schedule = Annotated\[(.*?), Field", text, re.M | re.S)
+    match = re.search(r"^Schedule = Annotated\[(.*?),\s+Field", text, re.M | re.S)
     assert match
     return " ".join(match[1].split())
 
