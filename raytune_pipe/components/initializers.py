@@ -154,6 +154,16 @@ class Zeros(Component):
         _draw(model, lambda it: init.zeros_(it.values))
 
 
+class AsBuilt(Component):
+    """Leave the weights as the model's own code made them, such as those of a trained model."""
+
+    kind: Literal["as_built"] = "as_built"
+    """Name of the initializer."""
+
+    def apply(self, model: "nn.Module", generator: "torch.Generator") -> None:
+        """Change nothing."""
+
+
 def _draw(model: "nn.Module", draw: "Callable[[Weight], object]") -> None:
     from raytune_pipe.networks.weights import weights, zero_biases
 
@@ -189,6 +199,7 @@ Initializer = Annotated[
     | TruncatedNormal
     | Uniform
     | Orthogonal
-    | Zeros,
+    | Zeros
+    | AsBuilt,
     Field(discriminator="kind"),
 ]

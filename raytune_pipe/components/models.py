@@ -63,7 +63,11 @@ class Mlp(Component):
 
 
 class Imported(Component):
-    """The user's own network: the target called with the arguments."""
+    """The user's own network: the target called with the arguments.
+
+    Its weights are drawn anew by the trial's initializer; ``initializer: {kind: as_built}`` keeps
+    them.
+    """
 
     kind: Literal["imported"] = "imported"
     """Name of the model."""

@@ -9,6 +9,7 @@ from torch.nn import init
 from raytune_pipe.base import members
 from raytune_pipe.components.activations import Activation
 from raytune_pipe.components.initializers import (
+    AsBuilt,
     HeNormal,
     HeUniform,
     Initializer,
@@ -24,7 +25,7 @@ from raytune_pipe.components.models import Mlp
 from raytune_pipe.components.models_images import Resnet
 from raytune_pipe.components.task import Task
 
-DRAWN = [member for member in members(Initializer) if member is not Zeros]
+DRAWN = [member for member in members(Initializer) if member not in (Zeros, AsBuilt)]
 each_drawn = pytest.mark.parametrize("member", DRAWN, ids=lambda member: member.__name__)
 IMAGES = Task("classification", (1, 8, 8), 10)
 
@@ -158,3 +159,10 @@ def test_zeros_leave_no_weight() -> None:
 def test_truncated_draws_stay_within_two_deviations() -> None:
     weight = initialized(TruncatedNormal(std=0.1), 0)["3.weight"]
     assert 0.19 < weight.abs().max() <= 0.2
+
+
+def test_as_built_changes_nothing() -> None:
+    model = network()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    AsBuilt().apply(model, torch.Generator().manual_seed(1))
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in before)
