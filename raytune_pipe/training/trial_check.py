@@ -4,7 +4,7 @@ Nothing is written, and generators and threads are left as they were. What is fo
 trial's seed, but for seconds and memory.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -29,6 +29,7 @@ from raytune_pipe.training.trial_check_runs import Place, Subject, untouched
 from raytune_pipe.training.trial_check_signal import check_signal
 from raytune_pipe.training.trial_check_start import check_fit, check_initial_loss
 from raytune_pipe.trial import Trial
+from raytune_pipe.variants import get, is_component_choice, to_plain
 
 Listener = Callable[[str], None]
 """Hears what is looked at next."""
@@ -58,7 +59,7 @@ def check_trial(
             return TrialCheck((fit,), None)
         findings, test = _look_over(subject, searched, listener)
         findings += _costs(subject, searched, test, planned, listener)
-        return TrialCheck((fit, *findings), test)
+        return TrialCheck((fit, *_scope(trial, searched), *findings), test)
 
 
 def _fit(subject: Subject) -> Finding:
@@ -115,6 +116,18 @@ def _costs(
     listener("memory and time")
     memory = check_memory(subject, searched)
     return [signal, check_capacity(subject), memory, check_time(subject, run, planned)]
+
+
+def _scope(trial: Trial, searched: Mapping[str, Distribution]) -> Iterator[Finding]:
+    """What is not looked at: the components that the search may choose instead."""
+    own = to_plain(trial)
+    for path, distribution in searched.items():
+        if is_component_choice(distribution):
+            kind = get(own, f"{path}.kind")
+            others = [str(label) for label in distribution.labels if label != kind]
+            yield Finding(
+                "scope", "ok", f"{path} {kind} alone, and not {' or '.join(others)}, is looked at"
+            )
 
 
 def _of_which_optimizer(trial: Trial, searched: Mapping[str, Distribution]) -> str:

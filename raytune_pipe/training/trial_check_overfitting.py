@@ -44,6 +44,15 @@ def check_overfitting(subject: Subject, test: RangeTest) -> Finding:
     sample = small_sample(subject.data.train, subject.data.task, subject.trial.seed)
     plain = subject.unregularized().on(sample)
     constant, floor = bounds(subject.data.task, sample)
+    if not constant > floor:
+        return Finding(
+            "overfitting",
+            "fail",
+            "the inputs of a small sample are all alike",
+            "inputs that tell one sample from another",
+            "inputs that were lost on the way from the file to the network",
+            "look at the inputs as the dataset gives them",
+        )
     best: Attempt | None = None
     rates = list(rates_to_try(subject.trial.optimizer.lr, test))
     for rate in rates:

@@ -189,6 +189,13 @@ def _drop_nothing(model: nn.Module) -> None:
             module.dropout = 0.0
 
 
+def shuffled(split: Split, *key: int | str) -> Split:
+    """The split in an order given by the key alone."""
+    order = torch.randperm(len(split.inputs), generator=seeded_generator(*key))
+    rows = order.to(split.inputs.device)
+    return Split(split.inputs[rows], split.targets[rows])
+
+
 def drawn(split: Split, samples: int, *key: int | str) -> Split:
     """So many samples of the split at most, drawn by the key alone."""
     order = torch.randperm(len(split.inputs), generator=seeded_generator(*key))[:samples]

@@ -20,9 +20,8 @@ from torch.nn import functional
 
 from raytune_pipe.components.task import Split, Task
 from raytune_pipe.training.evaluation import predict
-from raytune_pipe.training.seeding import seeded_generator
 from raytune_pipe.training.trial_check_findings import Finding, RangeTest, Verdict, worst
-from raytune_pipe.training.trial_check_runs import ShortRun, Subject, drawn
+from raytune_pipe.training.trial_check_runs import ShortRun, Subject, drawn, shuffled
 from raytune_pipe.training.trial_check_start import Part, parts_of
 
 STEPS = 100
@@ -34,6 +33,8 @@ HELD_OUT = 1000
 """Samples that the network predicts."""
 POSITIONS = 4000
 """Of sequences so many tokens are predicted."""
+MOST_TOKENS = 4000
+"""Whose pairs fit into a table."""
 FEATURES = 256
 """Inputs of more numbers are projected at random to so many."""
 NEIGHBORS = 5
@@ -67,14 +68,14 @@ def associated(predictions: Tensor, targets: Tensor) -> Association:
     """Correlation of two matrices [samples, columns], and its permutation variance.
 
     Both are centered; it is their inner product over the product of their norms. Under a random
-    assignment of rows its mean is 0, its variance tr(P'P T'T) / (n - 1).
+    assignment of rows its mean is 0, its variance the sum of (p_i . t_j)^2 over n - 1.
     """
     p = (predictions - predictions.mean(0)).double()
     t = (targets - targets.mean(0)).double()
     norms = (p.norm() * t.norm()).item()
     if not norms > 1e-9 * len(p):
         return Association(0.0, math.inf)
-    variance = ((p.T @ p) * (t.T @ t)).sum().item() / (len(p) - 1)
+    variance = (p @ t.T).square().sum().item() / (len(p) - 1)
     return Association((p * t).sum().item() / norms, math.sqrt(variance) / norms)
 
 
@@ -85,7 +86,8 @@ def check_signal(subject: Subject, test: RangeTest) -> tuple[Finding, ShortRun]:
     for batch in islice(run.batches(), STEPS):
         if not math.isfinite(run.step(batch, rate)):
             break
-    held_out = drawn(subject.data.validation, HELD_OUT, seed, "check", "held out")
+    enough = HELD_OUT if task.tokens is None else _places(task) // train.targets.shape[1] + 1
+    held_out = drawn(subject.data.validation, enough, seed, "check", "held out")
     outputs = predict(run.model, held_out.inputs)
     known = drawn(train, POOLED, seed, "check", "known") if task.tokens else _pooled(subject)
     judged = [
@@ -98,12 +100,14 @@ def check_signal(subject: Subject, test: RangeTest) -> tuple[Finding, ShortRun]:
 
 def _pooled(subject: Subject) -> Split:
     """Samples of the training and the validation part, in a random order."""
-    train, validation = subject.data.train, subject.data.validation
-    both = Split(*(torch.cat(pair) for pair in zip(train, validation, strict=True)))
-    order = torch.randperm(
-        len(both.inputs), generator=seeded_generator(subject.trial.seed, "check", "pooled")
-    )[:POOLED].to(both.inputs.device)
-    return Split(both.inputs[order], both.targets[order])
+    train, validation, seed = subject.data.train, subject.data.validation, subject.trial.seed
+    share = min(1.0, POOLED / (len(train.inputs) + len(validation.inputs)))
+    some = [
+        drawn(part, math.ceil(share * len(part.inputs)), seed, "check", "pooled")
+        for part in (train, validation)
+    ]
+    both = Split(*(torch.cat(pair) for pair in zip(*some, strict=True)))
+    return shuffled(both, seed, "check", "folds")
 
 
 def usable_rate(own: float, test: RangeTest) -> float:
@@ -121,10 +125,11 @@ def _probes(
     own = part.outputs.softmax(1) if part.task.kind == "classification" else part.outputs
     if task.tokens is not None:
         own = own.movedim(1, -1).flatten(0, -2)
-        places = torch.linspace(0, len(own) - 1, min(POSITIONS, len(own))).long().to(own.device)
-        yield "network", associated(own[places], wanted[places])
-        follows = _follows(known, task.tokens)[held_out.inputs.flatten()[places]]
-        yield "usual next token", associated(follows, wanted[places])
+        own, wanted = own[: _places(task)], wanted[: _places(task)]
+        yield "network", associated(own, wanted)
+        if task.tokens <= MOST_TOKENS:
+            latest = held_out.inputs.flatten()[: _places(task)]
+            yield "usual next token", associated(_follows(known, task.tokens)[latest], wanted)
         return
     yield "network", associated(own.flatten(1), wanted)
     nothing = torch.zeros(1, task.outputs, device=known.inputs.device)
@@ -133,6 +138,11 @@ def _probes(
     features = _features(known.inputs)
     yield "nearest neighbors", associated(_in_folds(_by_neighbors, features, targets), targets)
     yield "linear fit", associated(_in_folds(_by_line, features, targets), targets)
+
+
+def _places(task: Task) -> int:
+    """How many positions are predicted: of a large vocabulary fewer, as each is a row of it."""
+    return max(200, min(POSITIONS, POSITIONS * 1000 // task.outputs))
 
 
 def _in_folds(predicted: Predictor, features: Tensor, targets: Tensor) -> Tensor:

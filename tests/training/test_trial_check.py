@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytune_pipe.distributions import LogUniform
+from raytune_pipe.distributions import Choice, LogUniform
 from raytune_pipe.training.trial_check import check_trial
 from raytune_pipe.training.trial_check_findings import Finding, TrialCheck
 from raytune_pipe.training.trial_check_runs import Place
@@ -78,6 +78,14 @@ def test_every_kind_of_task_passes(changes: dict[str, Any]) -> None:
     check = checked(**{"augmentations": {}, **changes})
     assert check.ok, failed(check)
     assert {one.name for one in check.findings if one.verdict == "warn"} <= {"capacity"}
+
+
+def test_what_else_may_be_chosen_is_said() -> None:
+    trial = Trial.model_validate_json(json.dumps(HEALTHY))
+    options = ({"kind": "sgd"}, {"kind": "adamw"}, {"kind": "lion"})
+    check = check_trial(trial, {"optimizer": Choice(options=options)}, Place())
+    (scope,) = (one for one in check.findings if one.name == "scope")
+    assert scope.found == "optimizer sgd alone, and not adamw or lion, is looked at"
 
 
 def test_plain_values_give_it_back(healthy: TrialCheck) -> None:

@@ -4,8 +4,16 @@ import pytest
 import torch
 
 from raytune_pipe.components.task import Split, Task
+from raytune_pipe.training.data import load_data
 from raytune_pipe.training.trial_check_findings import RangeTest
-from raytune_pipe.training.trial_check_overfitting import bounds, rates_to_try, small_sample
+from raytune_pipe.training.trial_check_overfitting import (
+    bounds,
+    check_overfitting,
+    rates_to_try,
+    small_sample,
+)
+from raytune_pipe.training.trial_check_runs import Place, Subject
+from raytune_pipe.trial import Trial
 
 CLASSES = Task("classification", (1,), 4)
 TOKENS = Task("classification", (3,), 5, tokens=5)
@@ -56,6 +64,19 @@ def test_bounds_of_several_tasks_add_up() -> None:
     constant, floor = bounds(several, Split(inputs, torch.stack([classes, numbers], dim=1)))
     assert constant == pytest.approx(math.log(2) + 1.0)
     assert floor == 0.0
+
+
+def test_inputs_that_are_all_alike_are_named() -> None:
+    trial = Trial.model_validate_json(
+        '{"dataset": {"kind": "digits"}, "model": {"kind": "mlp"}, "loss": {"kind":'
+        ' "cross_entropy"}, "optimizer": {"kind": "sgd"}}'
+    )
+    data = load_data(trial.dataset)
+    blank = data.train._replace(inputs=torch.zeros_like(data.train.inputs))
+    subject = Subject(trial, data, Place()).on(blank)
+    finding = check_overfitting(subject, RangeTest((), (), None, None, None))
+    assert finding.verdict == "fail"
+    assert finding.found == "the inputs of a small sample are all alike"
 
 
 def test_rates_are_the_trials_own_and_those_of_the_range_test() -> None:
