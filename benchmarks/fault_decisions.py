@@ -15,7 +15,7 @@ from raytune_pipe.results.journal import JOURNAL, read_events
 from benchmarks.decided import decided, differing
 from benchmarks.fault_phases import KilledRun
 
-SCHEDULERS = ("asha", "hyperband", "median", "pbt")
+SCHEDULERS = ("asha", "hyperband", "median", "pbt", "pb2")
 KILLS_AFTER = (2, 5, 9)
 """Reports: before the first barrier, and after the first and the second."""
 

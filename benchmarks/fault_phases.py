@@ -37,6 +37,7 @@ trials: {TRIALS}
 """
 SCHEDULERS = {
     "pbt": "{kind: pbt, interval_epochs: 1, quantile: 0.25}",
+    "pb2": "{kind: pb2, interval_epochs: 1, quantile: 0.25}",
     "asha": "{kind: asha, grace_epochs: 1, reduction_factor: 2}",
     "hyperband": "{kind: hyperband, reduction_factor: 2}",
     "median": "{kind: median, min_trials: 2}",

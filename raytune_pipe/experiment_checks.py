@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from raytune_pipe.base import component_classes
 from raytune_pipe.components.schedulers import Asha, Scheduler
+from raytune_pipe.components.schedulers_populations import Pb2, Pbt
 from raytune_pipe.conditions import applying, condition_problems
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.problems import Path, Problem, component_at, listed, near, problems_of
@@ -60,7 +61,7 @@ def scheduler_problems(
             f"must stay fixed under {scheduler.kind}, which compares trials by their epochs;"
             " leave it out, or choose scheduler fifo",
         )
-    if scheduler.kind == "pbt":
+    if isinstance(scheduler, Pbt | Pb2):
         field, first = "interval_epochs", scheduler.interval_epochs
     else:
         field, first = "grace_epochs", scheduler.grace_epochs
@@ -73,8 +74,8 @@ def scheduler_problems(
         )
     elif scheduler.kind == "asha":
         yield from _bracket_problems(scheduler, trial.epochs)
-    if scheduler.kind == "pbt":
-        yield from _population_problems(trial, space, trials)
+    if isinstance(scheduler, Pbt | Pb2):
+        yield from _population_problems(scheduler.kind, trial, space, trials)
 
 
 def objective_problems(metric: str, mode: str, trial: Trial) -> Iterator[Problem]:
@@ -201,16 +202,16 @@ def _bracket_problems(asha: Asha, epochs: int) -> Iterator[Problem]:
         )
 
 
-def _population_problems(trial: Trial, space: Space, trials: int) -> Iterator[Problem]:
+def _population_problems(kind: str, trial: Trial, space: Space, trials: int) -> Iterator[Problem]:
     if trials < 2:
-        message = f"must be at least 2 under pbt, where it is the population, but got {trials}"
+        message = f"must be at least 2 under {kind}, where it is the population, but got {trials}"
         yield Problem(("trials",), message, (("scheduler", "kind"),))
     plain = to_plain(trial)
     for path, distribution in space.items():
         for variant in variants(plain, space, path):
             if has(variant.plain, path) and not _may_change(path, distribution, variant):
                 message = (
-                    "must be able to change while a trial runs, as pbt changes it, but cannot;"
+                    f"must be able to change while a trial runs, as {kind} changes it, but cannot;"
                     " fix it in the trial, or choose another scheduler"
                 )
                 problem = _at_entry(path, message)

@@ -231,6 +231,13 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
             "scheduler.interval_epochs",
             "8 e",
         ),
+        ({"optimizer.lr": LR}, {"scheduler": {"kind": "pb2"}, "trials": 1}, "trials", "under pb2"),
+        (
+            {"model.widths": {"kind": "choice", "options": [[8], [16]]}},
+            {"scheduler": {"kind": "pb2"}},
+            "search_space.model.widths",
+            "as pb2 changes it",
+        ),
         ({"optimizer.lr": LR}, {"scheduler": PBT, "trials": 1}, "trials", "at least 2 under pbt"),
         (
             {"model.activation": {"kind": "choice", "options": ["relu", "tanh"]}},

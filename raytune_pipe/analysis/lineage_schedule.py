@@ -100,8 +100,9 @@ def lineage_schedule(results: Results, best: BestTrial) -> LineageSchedule:
     if not is_population(results):
         kind = (results.experiment.get("scheduler") or {}).get("kind", "none")
         raise ConfigError(
-            f"{results.path}: must be a run of a population (scheduler pbt) to have a schedule of"
-            f" hyperparameters, but its scheduler is {kind}; export its best trial instead"
+            f"{results.path}: must be a run of a population (scheduler pbt or pb2) to have a"
+            f" schedule of hyperparameters, but its scheduler is {kind}; export its best trial"
+            " instead"
         )
     rows = _rows(results, best)
     ages = [float(row["epoch"]) for row in rows]

@@ -32,7 +32,7 @@ GENERATION = "(generation)"
 def is_population(results: Results) -> bool:
     """Whether trials copied one another, so that a trial's end is not its own doing alone."""
     scheduler = results.experiment.get("scheduler") or {}
-    return scheduler.get("kind") == "pbt" and "interval_epochs" in scheduler
+    return scheduler.get("kind") in ("pbt", "pb2") and "interval_epochs" in scheduler
 
 
 class Segments(NamedTuple):

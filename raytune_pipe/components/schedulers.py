@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from raytune_pipe.base import Component, Count, Fraction
-from raytune_pipe.components.schedulers_populations import Pbt
+from raytune_pipe.components.schedulers_populations import Pb2, Pbt
 from raytune_pipe.scheduling.decisions import DecisionMaker, TrialId
 from raytune_pipe.search_space import SearchSpace
 
@@ -152,4 +152,4 @@ class Median(Component):
         return tuple(range(self.grace_epochs, epochs))
 
 
-Scheduler = Annotated[Asha | Hyperband | Median | Pbt | Fifo, Field(discriminator="kind")]
+Scheduler = Annotated[Asha | Hyperband | Median | Pbt | Pb2 | Fifo, Field(discriminator="kind")]

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from raytune_pipe.base import Value, to_json
+from raytune_pipe.components.schedulers_populations import Pb2, Pbt
 from raytune_pipe.distributions import Choice, Distribution, LogUniform, Uniform
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.scheduling.hyperband import Bracket
@@ -148,13 +149,20 @@ def _decisions(experiment: Experiment) -> Iterator[str]:
             f"median: each epoch from {scheduler.grace_epochs} on, stops what is worse than the"
             f" median of {scheduler.min_trials} others or more"
         )
-    elif scheduler.kind == "pbt":
+    elif isinstance(scheduler, Pbt | Pb2):
         how = "synchronous" if scheduler.synchronous else "asynchronous"
         yield (
-            f"pbt, {how}: {len(scheduler.milestones(epochs)) + 1} generations of"
+            f"{scheduler.kind}, {how}: {len(scheduler.milestones(epochs)) + 1} generations of"
             f" {scheduler.interval_epochs} epochs; between them the worst"
             f" {scheduler.quantile:.0%} copy the best"
         )
+        if scheduler.kind == "pb2":
+            searched = experiment.space()
+            names = [one.name for one in searched if one.distribution.kind != "choice"]
+            yield (
+                f"pb2: a model of the improvements selects {', '.join(names) or 'nothing'} for"
+                " each copy, in at most 0.1 s of the driver's time; all else moves as under pbt"
+            )
     else:
         yield f"{scheduler.kind}: every trial runs its {epochs} epochs"
 

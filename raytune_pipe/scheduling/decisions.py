@@ -43,7 +43,7 @@ class Change(NamedTuple):
     """One hyperparameter that a decision changes."""
 
     name: str
-    operation: Literal["copy", "perturb", "resample"]
+    operation: Literal["copy", "perturb", "resample", "select"]
     before: Value
     after: Value
 

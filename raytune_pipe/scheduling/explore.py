@@ -8,7 +8,7 @@ from raytune_pipe.distributions import drawn
 from raytune_pipe.scheduling.decisions import Change
 from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
 
-Operation = Literal["copy", "perturb", "resample"]
+Operation = Literal["copy", "perturb", "resample", "select"]
 
 
 class Explored(NamedTuple):
@@ -16,6 +16,10 @@ class Explored(NamedTuple):
 
     value: Value
     operation: Operation
+
+
+Move = Callable[[Hyperparameter, Value], Explored]
+"""From a hyperparameter and the donor's value to the new one."""
 
 
 def explore(
@@ -33,18 +37,27 @@ def explore(
     choice moves to a neighbour, an unordered one stays. A hyperparameter that comes to apply
     because a parent changed is resampled; one that ceases to apply is None.
     """
+
+    def move(hyperparameter: Hyperparameter, value: Value) -> Explored:
+        unit = draw(hyperparameter.name)
+        return step_or_resample(hyperparameter, value, unit, perturbation, resample_probability)
+
+    return explored_by(space, values, move)
+
+
+def explored_by(space: SearchSpace, values: Values, move: Move) -> dict[str, Explored]:
+    """Move every hyperparameter that applies, given the new values of its parents; others are None.
+
+    ``move`` is given None for one that did not apply before.
+    """
     explored: dict[str, Explored] = {}
     new_values: dict[str, Value] = {}
     for hyperparameter in space:
         name = hyperparameter.name
-        value = values.get(name)
         if unmet := hyperparameter.unmet(new_values):
             explored[name] = Explored(None, explored[unmet.parent].operation)
         else:
-            probability = 1.0 if value is None else resample_probability
-            explored[name] = _explore_one(
-                hyperparameter, value, draw(name), perturbation, probability
-            )
+            explored[name] = move(hyperparameter, values.get(name))
         new_values[name] = explored[name].value
     return explored
 
@@ -58,15 +71,20 @@ def changes(before: Values, explored: Mapping[str, Explored]) -> tuple[Change, .
     )
 
 
-def _explore_one(
+def step_or_resample(
     hyperparameter: Hyperparameter,
     value: Value,
     unit: float,
     perturbation: float,
     resample_probability: float,
 ) -> Explored:
-    """Use one draw for all: its low part resamples, the rest is halved into down and up."""
+    """Use one draw for all: its low part resamples, the rest is halved into down and up.
+
+    None, of a hyperparameter that did not apply before, is always resampled.
+    """
     distribution = hyperparameter.distribution
+    if value is None:
+        resample_probability = 1.0
     if unit < resample_probability:
         return Explored(drawn(distribution, unit / resample_probability), "resample")
     goes_up = unit >= (1 + resample_probability) / 2

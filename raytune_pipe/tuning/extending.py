@@ -19,6 +19,7 @@ from raytune_pipe.variants import component_trials, to_plain
 
 _SIZED = {
     "pbt": "they are the population and its generations",
+    "pb2": "they are the population and its generations",
     "hyperband": "its brackets follow from them",
 }
 """Schedulers under which a run has its size from the start, and why."""

@@ -21,6 +21,8 @@ from raytune_pipe.results.reading import Results
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, Report
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
+from benchmarks.importance.simulated_populations import WORLDS, population_run
+
 SPACE = SearchSpace(
     (
         Hyperparameter("optimizer.lr", LogUniform(low=1e-4, high=1.0)),
@@ -122,6 +124,15 @@ def test_the_true_driver_is_ranked_first() -> None:
         assert {one.name for one in importance.context} == {"(start score)", "(generation)"}
         assert (importance.trials, importance.rows) == (12, 120)
         assert "trials and generations" in importance.method
+
+
+def test_the_segments_of_a_population_of_bandits_are_ranked() -> None:
+    results = population_run(WORLDS[0], members=8, epochs=16, seed=0, kind="pb2")
+    assert is_population(results)
+    assert "select" in set(results.lineage["operation"])
+    importance = rank_importance(results, resamples=10)
+    assert importance.ranking[0].name == "optimizer.lr"
+    assert {one.name for one in importance.context} == {"(start score)", "(generation)"}
 
 
 def test_a_world_without_effects_is_refused_or_left_open() -> None:

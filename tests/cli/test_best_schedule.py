@@ -72,6 +72,16 @@ def test_the_file_trains_at_the_rates_of_the_lineage(
     assert command("validate", file).exit_code == 0
 
 
+def test_what_a_bandit_has_found_is_exported(command: Command, tmp_path: Path) -> None:
+    run = population(tmp_path, "scheduler={kind: pb2, quantile: 0.5}")
+    file = tmp_path / "learned.yaml"
+    assert command("best", run, "--schedule", file).exit_code == 0
+    recorded = recorded_rates(run)
+    assert len(set(recorded)) > 1
+    trained = json.loads(command("train", file, "--json").stdout)
+    assert [epoch["metrics"]["lr"] for epoch in trained["epochs"]] == pytest.approx(recorded)
+
+
 def test_it_says_what_cannot_have_a_schedule(
     command: Command, members: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from raytune_pipe.components.schedulers import Asha, Fifo, Hyperband, Median, Scheduler
-from raytune_pipe.components.schedulers_populations import Pbt
+from raytune_pipe.components.schedulers_populations import Pb2, Pbt
 from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, DecisionMaker, Report
 from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
@@ -37,6 +37,9 @@ SCHEDULERS = [
     Pbt(interval_epochs=3, quantile=0.5),
     Pbt(interval_epochs=20),
     Pbt(interval_epochs=1, synchronous=False),
+    Pb2(interval_epochs=1),
+    Pb2(interval_epochs=3, quantile=0.5),
+    Pb2(interval_epochs=2, synchronous=False, quantile=0.5),
     Pbt(interval_epochs=2, synchronous=False, quantile=0.5),
 ]
 EPOCHS = 7
@@ -70,6 +73,7 @@ def test_scheduler_contract(member: Any) -> None:
         (Median(grace_epochs=17), (17, 18, 19)),
         (Median(grace_epochs=20), ()),
         (Pbt(interval_epochs=6), (6, 12, 18)),
+        (Pb2(interval_epochs=6), (6, 12, 18)),
         (Pbt(interval_epochs=5), (5, 10, 15)),
         (Pbt(interval_epochs=20), ()),
     ],
@@ -97,6 +101,9 @@ def test_milestones_of_20_epochs(scheduler: Any, milestones: tuple[int, ...]) ->
         {"kind": "pbt", "perturbation": 0},
         {"kind": "pbt", "resample_probability": 1.1},
         {"kind": "pbt", "quantiles": 0.25},
+        {"kind": "pb2", "interval_epochs": 0},
+        {"kind": "pb2", "quantile": 0.6},
+        {"kind": "pb2", "perturbation": 0.1},
     ],
     ids=str,
 )

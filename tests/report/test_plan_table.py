@@ -64,6 +64,11 @@ def drawn(made: Experiment, slots: int | None = None) -> str:
             {"kind": "pbt", "interval_epochs": 2},
             "pbt, synchronous: 5 generations of 2 epochs; between them the worst 25% copy the best",
         ),
+        (
+            {"kind": "pb2", "interval_epochs": 3, "synchronous": False},
+            "pb2, asynchronous: 3 generations of 3 epochs; between them the worst 25% copy",
+        ),
+        ({"kind": "pb2"}, "pb2: a model of the improvements selects optimizer.lr for each copy"),
     ],
 )
 def test_table_says_when_the_scheduler_decides(scheduler: dict[str, Any], words: str) -> None:

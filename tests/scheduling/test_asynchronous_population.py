@@ -3,7 +3,7 @@ import math
 from raytune_pipe.distributions import Uniform
 from raytune_pipe.scheduling.asynchronous_population import AsynchronousPopulationBasedTraining
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, Report
-from raytune_pipe.scheduling.exploit import Exploits
+from raytune_pipe.scheduling.exploit import Exploits, Perturbation
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
 NAN = math.nan
@@ -11,7 +11,8 @@ NAN = math.nan
 
 def maker(plan: str = "abcd") -> AsynchronousPopulationBasedTraining:
     space = SearchSpace((Hyperparameter("lr", Uniform(low=0.0, high=1.0)),))
-    exploits = Exploits(space, seed=0, perturbation=0.1, resample_probability=0.25, limit=3)
+    explorer = Perturbation(space, seed=0, perturbation=0.1, resample_probability=0.25)
+    exploits = Exploits(explorer, seed=0, limit=3)
     return AsynchronousPopulationBasedTraining(
         plan, exploits, milestones=(2, 4), epochs=6, quantile=0.5
     )

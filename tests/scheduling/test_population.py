@@ -5,7 +5,7 @@ import pytest
 
 from raytune_pipe.distributions import Uniform
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision, Report
-from raytune_pipe.scheduling.exploit import Exploits
+from raytune_pipe.scheduling.exploit import Exploits, Perturbation
 from raytune_pipe.scheduling.population import PopulationBasedTraining
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
 
@@ -14,13 +14,8 @@ NAN = math.nan
 
 def maker(plan: str = "abcd", milestones: tuple[int, ...] = (2, 4)) -> PopulationBasedTraining:
     space = SearchSpace((Hyperparameter("lr", Uniform(low=0.0, high=1.0)),))
-    exploits = Exploits(
-        space,
-        seed=0,
-        perturbation=0.1,
-        resample_probability=0.25,
-        limit=len(milestones) + 1,
-    )
+    explorer = Perturbation(space, seed=0, perturbation=0.1, resample_probability=0.25)
+    exploits = Exploits(explorer, seed=0, limit=len(milestones) + 1)
     return PopulationBasedTraining(plan, exploits, milestones=milestones, epochs=6, quantile=0.25)
 
 

@@ -192,6 +192,7 @@ def test_a_column_that_only_new_trials_have_is_there(tmp_path: Path) -> None:
             {"trials": 4},
             "under hyperband, where its brackets",
         ),
+        ({"scheduler": {"kind": "pb2"}}, {"trials": 4}, "under pb2, where they are the population"),
         ({"scheduler": {"kind": "hyperband"}}, {"epochs": 3}, "must stay as they are under hyp"),
         ({"scheduler": ASHA | {"brackets": 2}, "epochs": 4}, {"epochs": 8}, "several brackets"),
         ({"schedule": {"kind": "cosine"}}, {"epochs": 4}, "trial 00000, cosine, ends with them"),

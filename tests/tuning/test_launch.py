@@ -102,6 +102,15 @@ class TestLaunch:
             )
             assert donor["checkpoint_sha256"].tolist() == [copy.checkpoint_sha256]
 
+    def test_pb2_selects_what_copies_train_with(self, tmp_path: Path) -> None:
+        scheduler = "scheduler={kind: pb2, interval_epochs: 1, quantile: 0.5}"
+        _, results = run(tmp_path, MLP + "trials: 4\n", [scheduler])
+        assert set(results.trials["status"]) == {"completed"}
+        assert results.trials["reports"].tolist() == [4] * 4
+        selected = results.lineage[results.lineage["operation"] == "select"]
+        assert set(selected["hyperparameter"]) == {"optimizer.lr"}
+        assert inside(results.space, results.reports)
+
     def test_poisoned_trials_end_each_with_its_own_status(self, tmp_path: Path) -> None:
         text = MLP.replace("{kind: mlp, widths: [8]}", '{kind: imported, target: "poison:Healthy"}')
         targets = ["Healthy", "Raises", "TurnsNan", "Silent", "Exits", "Killed"]
