@@ -106,7 +106,8 @@ def check_initial_loss(subject: Subject) -> Finding:
         losses.append([_plain_loss(part) for part in parts])
     found = [sum(values) / INITIALIZATIONS for values in zip(*losses, strict=True)]
     references = [_reference(part) for part in parts_of(subject.data.task, outputs, sample.targets)]
-    return _initial_loss(found, references, len(sample.inputs))
+    may_know = subject.trial.initializer.kind == "as_built"
+    return _initial_loss(found, references, len(sample.inputs), may_know=may_know)
 
 
 def _plain_loss(part: Part) -> float:
@@ -123,8 +124,9 @@ class _Reference(NamedTuple):
     usual: float
     large: float
 
-    def verdict(self, loss: float) -> Verdict:
-        if not self.known / 2 <= loss <= self.large:  # not a number either
+    def verdict(self, loss: float, *, may_know: bool) -> Verdict:
+        least = 0.0 if may_know else self.known / 2
+        if not least <= loss <= self.large:  # not a number either
             return "fail"
         return "ok" if self.known <= loss <= self.usual else "warn"
 
@@ -146,9 +148,11 @@ def _reference(part: Part) -> _Reference:
     return _Reference(value, words, value / 2, value + USUAL_VARIANCE, value + LARGE_VARIANCE)
 
 
-def _initial_loss(losses: list[float], references: list[_Reference], samples: int) -> Finding:
+def _initial_loss(
+    losses: list[float], references: list[_Reference], samples: int, *, may_know: bool
+) -> Finding:
     pairs = list(zip(losses, references, strict=True))
-    verdict = worst(reference.verdict(loss) for loss, reference in pairs)
+    verdict = worst(reference.verdict(loss, may_know=may_know) for loss, reference in pairs)
     found = f"{sum(losses):.3g} over {samples} samples, mean of {INITIALIZATIONS} initializations"
     total, usual = (
         sum(each) for each in zip(*((r.value, r.usual) for r in references), strict=True)
@@ -158,13 +162,13 @@ def _initial_loss(losses: list[float], references: list[_Reference], samples: in
     expected = f"{words}; up to {usual:.2f} with outputs of variance {USUAL_VARIANCE:g}"
     if verdict == "ok":
         return Finding("initial loss", "ok", found, expected)
-    too_low = any(loss < reference.known for loss, reference in pairs)
-    if too_low:
-        suspect = (
-            "a leak of the targets, targets that are nearly all alike, or a loss that does not fit"
-        )
-        mend = "look at the targets, and at what the inputs hold of them"
-    else:
+    if all(loss >= reference.known for loss, reference in pairs):
         suspect = "an initialization too large, inputs or targets that are not normalized"
         mend = "normalize inputs and targets; choose a smaller initializer for the last layer"
+    elif may_know:
+        suspect = "weights that were trained before, as initializer as_built keeps them"
+        mend = "nothing, if they are to be trained on"
+    else:
+        suspect = "a leak of the targets into the inputs, or a loss that does not fit"
+        mend = "look at the targets, and at what the inputs hold of them"
     return Finding("initial loss", verdict, found, expected, suspect, mend)
