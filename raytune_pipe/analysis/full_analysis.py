@@ -24,6 +24,7 @@ from raytune_pipe.analysis.phases import Phase, phases
 from raytune_pipe.analysis.plain_values import plain
 from raytune_pipe.analysis.ranking import Importance
 from raytune_pipe.analysis.segments import is_population
+from raytune_pipe.analysis.warned_trials import WarnedTrials, warned_trials
 from raytune_pipe.base import TooFewTrialsError
 from raytune_pipe.components.estimators import Estimator
 from raytune_pipe.results.reading import Results
@@ -65,6 +66,8 @@ class Analysis:
 
     importance: Importance
     failures: tuple[FailureImportance, ...] = ()
+    warnings: tuple[WarnedTrials, ...] = ()
+    """What trials were warned of while they trained, whether or not they could be ranked."""
     shape: Shape | None = None
     folklore: tuple[Agreement, ...] = ()
     budgets: tuple[BudgetImportance, ...] = ()
@@ -93,14 +96,16 @@ def analyze(
         ranked = rank(results, estimator, rng, resamples)
         of_population = is_population(results) and ranked.fitter is not None
         broken = () if of_population else _failures(ranked, estimator, rng, resamples)
+        warned = warned_trials(results)
         clones = clone_effects(results, rng, resamples) if of_population else None
         if ranked.fits is None:
-            return Analysis(ranked.importance, broken, clones=clones)
+            return Analysis(ranked.importance, broken, warned, clones=clones)
         names = [one.name for one in ranked.importance.ranking]
         to_metric = _to_metric(results, ranked)
         return Analysis(
             importance=ranked.importance,
             failures=broken,
+            warnings=warned,
             shape=_shape(ranked.fits, ranked.importance, names, to_metric),
             folklore=_folklore(ranked.fits, names),
             budgets=importance_by_budget(ranked.fits),

@@ -1,7 +1,7 @@
 """What a launch looks like while it runs: a fold over its events, and two ways to show it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from raytune_pipe.base import Value
-from raytune_pipe.results.events import DecisionRecord, Event, ReportEvent, Status
+from raytune_pipe.results.events import DecisionRecord, Event, ReportEvent, Status, WarningKind
 
 REFRESH_HZ = 4
 """Drawings of the table per second."""
@@ -58,6 +58,8 @@ class LiveState:
     """Since then."""
     trained_before: int = 0
     """Epochs trained until then."""
+    warned: dict[WarningKind, list[str]] = field(default_factory=dict)
+    """The trials that were warned of something, by what it was, and in their order."""
     now: float = 0.0
     """The time of the latest event, or when it is looked at."""
 
@@ -71,6 +73,7 @@ class LiveState:
             "end",
             "grant",
             "anomaly",
+            "warning",
             "resume",
             "finish",
         ):
@@ -95,6 +98,8 @@ class LiveState:
             self._add_report(event)
         elif event["event"] == "end":
             self.status[event["trial_id"]] = event["status"]
+        elif event["event"] == "warning":
+            self.warned.setdefault(event["kind"], []).append(event["trial_id"])
         elif event["event"] == "finish":
             self.replace_status("running", "interrupted")
         elif event["event"] == "resume":
@@ -180,6 +185,8 @@ def rows(state: LiveState) -> Iterator[tuple[str, str]]:
         for name, value in best.values.items():
             if value is not None:
                 yield "", f"{name} {shown(value)}"
+    for kind, warned in state.warned.items():
+        yield "warning", f"{kind} ({len(warned)} of {len(state.status)} trials: {_some(warned)})"
 
 
 def epochs_so_far(state: LiveState) -> str:
@@ -220,6 +227,8 @@ def words(event: Event, state: LiveState) -> list[str]:
     if event["event"] == "anomaly":
         about = f"{event['trial_id']}: " if "trial_id" in event else ""
         return [f"warning: {about}{event['what']}"]
+    if event["event"] == "warning":
+        return [f"warning: {event['trial_id']}: {event['what']}"]
     if event["event"] == "resume":
         gone_on = [f"{state.name} is gone on with after {state.trained.total()} epochs"]
         if "took_over" in event:
@@ -278,7 +287,8 @@ def display(console: Console) -> Iterator[Display]:
         with lock:
             state.apply(event)
         is_trouble = event["event"] == "end" and event["status"] in TROUBLE
-        if is_trouble or event["event"] in ("retry", "anomaly"):
+        is_first = event["event"] == "warning" and len(state.warned[event["kind"]]) == 1
+        if is_trouble or is_first or event["event"] in ("retry", "anomaly"):
             console.print(line(event, state))
 
     def recall(event: Event) -> None:
@@ -302,6 +312,11 @@ def duration(seconds: float) -> str:
 def shown(value: Value) -> str:
     """A hyperparameter's value, floats with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _some(trials: Sequence[str], most: int = 3) -> str:
+    """The first of them."""
+    return ", ".join(trials[:most]) + (", ..." if len(trials) > most else "")
 
 
 def _at(best: Best) -> str:

@@ -52,6 +52,7 @@ class RunOverview:
             "epochs": progress.trained.total(),
             "epochs_planned": sum(progress.planned.values()),
             "best": progress.best and {"metric": progress.metric, **progress.best._asdict()},
+            "warnings": dict(progress.warned),
             "last_event_s": self.age_s,
         }
 

@@ -81,6 +81,8 @@ def _progress(epochs: int) -> Iterator[_Listener]:
         task = bar.add_task("epochs", total=epochs)
 
         def show_report(report: "EpochReport") -> None:
+            for what in report.warnings.values():
+                stderr.print(f"warning: {what}", markup=False)
             words = f"val_loss {report.metrics['val_loss']:.4g}"
             bar.update(task, advance=1, description=words)
             if bar.disable:

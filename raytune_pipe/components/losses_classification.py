@@ -173,7 +173,7 @@ class Centre(Component):
 
     kind: Literal["centre"] = "centre"
     """Name of the loss."""
-    weight: Annotated[NonNegative, MUTABLE] = 0.003
+    weight: Annotated[NonNegative, MUTABLE] = 0.01
     """Multiplies the pull."""
     alpha: Annotated[Probability, MUTABLE] = 0.5
     """Rate at which the centres follow the features of their class at each step."""

@@ -15,6 +15,7 @@ from raytune_pipe.report.importance_table import importance_table
 from raytune_pipe.report.isolation_table import isolation_table
 from raytune_pipe.report.near_best_tables import good_trials_table, local_importance_table
 from raytune_pipe.report.population_tables import clones_table, phases_table
+from raytune_pipe.report.warnings_table import warnings_table
 
 Section = tuple[str, RenderableType]
 
@@ -31,6 +32,8 @@ def _sections(analysis: Analysis, objective: dict[str, str]) -> Iterator[Section
     names = [one.name for one in analysis.importance.ranking]
     if analysis.failures:
         yield "What breaks training", failures_table(analysis.failures)
+    if analysis.warnings:
+        yield "What trials were warned of", warnings_table(analysis.warnings)
     if analysis.shape:
         yield from _shape(analysis.shape, analysis.importance.objective, objective)
     if analysis.budgets:

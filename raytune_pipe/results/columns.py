@@ -33,6 +33,7 @@ TRIALS_TAIL = (
     Column("step", "int64"),  # likewise
     Column("segments", "int64"),
     Column("attempts", "int64"),
+    Column("warnings", "string"),
     Column("rung", "float64"),
     Column("bracket", "int64"),
     Column("time_s", "float64"),

@@ -19,6 +19,9 @@ FailureKind = Literal[
 ]
 """Why a trial could not go on. The last two are no fault of its own."""
 
+WarningKind = Literal["loss_terms_apart"]
+"""What a trial can be warned of: that weighted terms of its loss lie two decades apart."""
+
 SCHEMA_VERSION = 1
 """Rises when a reader of an older version could misread the events or the tables."""
 
@@ -210,6 +213,17 @@ class AnomalyEvent(TypedDict):
     time: float
 
 
+class WarningEvent(TypedDict):
+    """A trial trains in a way that it most likely should not; it goes on. Once a trial and kind."""
+
+    event: Literal["warning"]
+    trial_id: str
+    kind: WarningKind
+    what: str
+    """One line, with what to do."""
+    time: float
+
+
 class FinishEvent(TypedDict):
     """The launch is over: finished, interrupted or failed."""
 
@@ -232,5 +246,6 @@ Event = (
     | ResumeEvent
     | GrantEvent
     | AnomalyEvent
+    | WarningEvent
     | FinishEvent
 )

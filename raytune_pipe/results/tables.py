@@ -71,6 +71,8 @@ class TableFold:
             leaves = self._as_columns(event["leaves"])
             self._report_columns.add_plan(leaves)
             self._trials[event["trial_id"]] = TrialState(event["trial_id"], leaves)
+        elif event["event"] == "warning":
+            self._trial(event["trial_id"]).warnings[event["kind"]] = event["what"]
         elif event["event"] == "finish":
             for trial in self._trials.values():
                 trial.interrupted = True

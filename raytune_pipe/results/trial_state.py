@@ -7,7 +7,7 @@ from math import nan
 from typing import Any
 
 from raytune_pipe.base import Value
-from raytune_pipe.results.events import EndEvent, ReportEvent, Status
+from raytune_pipe.results.events import EndEvent, ReportEvent, Status, WarningKind
 
 
 class ReportRows:
@@ -80,6 +80,7 @@ class TrialState:
     last_with_checkpoint: ReportEvent | None = None
     rung: float | None = None
     bracket: int | None = None
+    warnings: dict[WarningKind, str] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
@@ -111,6 +112,7 @@ class TrialState:
             "best_report": self.rows.best,
             "segments": last["segment"] + 1 if last else 0,
             "attempts": self.attempts,
+            "warnings": "\n".join(map(": ".join, self.warnings.items())) or None,
             "rung": self.rung,
             "bracket": self.bracket,
             "time_s": last and last["time_s"],

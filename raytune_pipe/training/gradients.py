@@ -79,6 +79,11 @@ class BatchGradients:
         for penalty in penalties:
             self._penalty_sum.add_(penalty.detach(), alpha=len(batch))
 
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the loss's weighted terms; empty where it is one of its own."""
+        return tuple(self._term_sums)
+
     def means(self) -> dict[str, float]:
         """``train_loss`` over the epoch's batches so far, and ``train_NAME`` of each of its terms.
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from raytune_pipe.base import Value
 from raytune_pipe.components.optimizers_groups import load_state, state_by_parameter
 from raytune_pipe.components.schedules_progress import Factors, Progress
 from raytune_pipe.components.task import Data
+from raytune_pipe.results.events import WarningKind
 from raytune_pipe.training.averages import WeightAverages
 from raytune_pipe.training.checkpoints import (
     Checkpoint,
@@ -27,6 +28,7 @@ from raytune_pipe.training.evaluation import (
     metric_names,
 )
 from raytune_pipe.training.gradients import BatchGradients, autocast
+from raytune_pipe.training.loss_terms import terms_apart
 from raytune_pipe.training.probes import UpdateProbe
 from raytune_pipe.training.seeding import seed_generators, seeded_generator
 from raytune_pipe.training.world import ALONE, World
@@ -48,6 +50,8 @@ class EpochReport:
     """Why a stop rule wants the trial to end; None to go on."""
     time_s: float
     """Seconds that went into the weights: a copy of a donor's begins with the donor's time."""
+    warnings: dict[WarningKind, str] = field(default_factory=dict)
+    """What the epoch gave cause for, by kind: one line each."""
 
 
 class Trainer:
@@ -108,6 +112,7 @@ class Trainer:
         metrics["epoch_s"] = time.perf_counter() - started
         self.time_s += metrics["epoch_s"]
         self.scores.append(metrics["val_loss"])
+        apart = terms_apart(metrics, self.gradients.terms) if self.epoch == 1 else None
         return EpochReport(
             epoch=float(self.epoch),
             step=self.step,
@@ -115,6 +120,7 @@ class Trainer:
             values_in_force=values_in_force,
             verdict=self.trial.stoppers.verdict(self.scores),
             time_s=self.time_s,
+            warnings={"loss_terms_apart": apart} if apart else {},
         )
 
     def evaluate(self, part: Part) -> dict[str, float]:

@@ -2,11 +2,11 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from raytune_pipe.base import Value, to_json
-from raytune_pipe.results.events import CheckpointReference, FailureKind
+from raytune_pipe.results.events import CheckpointReference, FailureKind, WarningKind
 from raytune_pipe.scheduling.decisions import Checkpoint
 
 MOST_REASON = 500
@@ -90,6 +90,8 @@ class Answer:
     verdict: str | None = None
     checkpoint: CheckpointReference | None = None
     failure: Failure | None = None
+    warnings: dict[WarningKind, str] = field(default_factory=dict)
+    """What the epoch gave cause for, by kind: one line each."""
     is_leaving: bool = False
     """Whether the worker's node will be taken away, so that the trial needs another worker."""
 

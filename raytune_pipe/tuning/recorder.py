@@ -21,6 +21,7 @@ from raytune_pipe.results.events import (
     ReportEvent,
     RetryEvent,
     Status,
+    WarningKind,
 )
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.scheduling.decisions import Decision, DecisionMaker, Report
@@ -64,6 +65,8 @@ class Recorder:
     trials: dict[str, TrialProgress] = field(default_factory=dict)
     replay: Replay | None = None
     """While a run is gone on with: what its journal holds."""
+    warned: set[tuple[str, WarningKind]] = field(default_factory=set)
+    """Trials, and what each has been warned of."""
 
     def add_plan(self, plan: Sequence[PlannedTrial], recorded: int = 0) -> None:
         """Journal every planned trial, in one flush, before the first one starts.
@@ -184,6 +187,8 @@ class Recorder:
         if mismatch:
             self.write_anomaly(mismatch, trial_id)
             return self.on_failure(trial_id, Failure("exception", mismatch, error=""))
+        for kind, what in answer.warnings.items():
+            self._warn(trial_id, kind, what)
         event = self._report_event(trial_id, answer)
         decisions = self.on_report(event)
         for what in self.run.troubles():
@@ -347,6 +352,21 @@ class Recorder:
             "verdict": answer.verdict,
             "time": time.time(),
         }
+
+    def _warn(self, trial_id: str, kind: WarningKind, what: str) -> None:
+        """Journal a warning once, whatever attempts come to it; none that the file ignores."""
+        is_ignored = kind in self.experiment.ignore
+        if not is_ignored and (trial_id, kind) not in self.warned:
+            self.warned.add((trial_id, kind))
+            self.write(
+                {
+                    "event": "warning",
+                    "trial_id": trial_id,
+                    "kind": kind,
+                    "what": what,
+                    "time": time.time(),
+                }
+            )
 
     def write_anomaly(self, what: str, trial_id: str | None = None) -> None:
         """Journal something that must not happen, and go on."""

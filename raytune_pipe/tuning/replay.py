@@ -7,8 +7,8 @@ from raytune_pipe.base import to_json
 from raytune_pipe.results.events import DecisionRecord, Event
 from raytune_pipe.scheduling.decisions import Change, Checkpoint, Decision, TrialId
 
-INCIDENTS = ("anomaly", "finish", "grant", "resume")
-"""Kinds of events that tell of the run as a whole; no trial is other for them."""
+INCIDENTS = ("anomaly", "finish", "grant", "resume", "warning")
+"""Kinds of events that nothing follows from; no trial is other for them."""
 
 
 class Replay:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment, PlannedTrial
-from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent
+from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent, WarningKind
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.tuning.extending import experiment_of, take_extension
 from raytune_pipe.tuning.jobs import current_job
@@ -33,14 +33,15 @@ def recorder_of(
     Raises:
         ResultsError: the journal does not begin with an experiment.
     """
-    replay = Replay(_told(run.journal.recorded(), recorded))
+    warned: set[tuple[str, WarningKind]] = set()
+    replay = Replay(_told(run.journal.recorded(), recorded, warned))
     experiment = _experiment(run, replay)
     planned = _plan(run, experiment, replay)
     drawn = experiment.plan()
     names = experiment.trial_ids
     space, epochs = experiment.space(), experiment.trial.epochs
     maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
-    recorder = Recorder(experiment, run, maker, listener=listener, replay=replay)
+    recorder = Recorder(experiment, run, maker, listener=listener, replay=replay, warned=warned)
     recorder.add_plan([*planned, *drawn[len(planned) :]], recorded=len(planned))
     with _no_search_for_cycles():
         while replay.next:
@@ -58,8 +59,13 @@ def recorder_of(
     return recorder
 
 
-def _told(events: Iterable[Event], listener: Listener) -> Iterator[Event]:
+def _told(
+    events: Iterable[Event], listener: Listener, warned: set[tuple[str, WarningKind]]
+) -> Iterator[Event]:
+    """The events, each when the listener has heard it; trials that were warned are noted."""
     for event in events:
+        if event["event"] == "warning":
+            warned.add((event["trial_id"], event["kind"]))
         listener(event)
         yield event
 

@@ -133,6 +133,7 @@ class Work:
             metrics=report.metrics,
             values_in_force=report.values_in_force,
             verdict=report.verdict,
+            warnings=report.warnings,
             checkpoint=self._save(self._trainer) if is_save_due else None,
             is_leaving=is_leaving,
         )

@@ -164,6 +164,32 @@ def test_an_anomaly_is_a_warning() -> None:
     assert str(line(event, LiveState())).endswith("warning: optimizer.lr: must be")
 
 
+def warning(trial_id: str) -> Event:
+    return {
+        "event": "warning",
+        "trial_id": trial_id,
+        "kind": "loss_terms_apart",
+        "what": "a and b are apart",
+        "time": 103.0,
+    }
+
+
+def test_a_warning_of_a_trial_has_a_line_and_a_row() -> None:
+    state = state_after([*RUN, warning("00000"), warning("00001")])
+    assert str(line(warning("00001"), state)).endswith("warning: 00001: a and b are apart")
+    assert "loss_terms_apart (2 of 2 trials: 00000, 00001)" in drawn(state)
+
+
+def test_a_terminal_gets_one_line_for_each_kind_of_warning() -> None:
+    console = Console(file=io.StringIO(), record=True, force_terminal=True, width=80)
+    with display(console) as shown:
+        for event in (*RUN, warning("00000"), warning("00001")):
+            shown.hear(event)
+    text = console.export_text()
+    assert "warning: 00000: a and b are apart" in text
+    assert "warning: 00001" not in text
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_display_shows_a_whole_run(terminal: bool) -> None:
     console = Console(file=io.StringIO(), record=True, force_terminal=terminal, width=80)

@@ -23,6 +23,7 @@ from raytune_pipe.analysis.optimum import MovingOptimum
 from raytune_pipe.analysis.phases import Phase
 from raytune_pipe.analysis.ranking import HyperparameterImportance, Importance
 from raytune_pipe.analysis.verdicts import Verdict
+from raytune_pipe.analysis.warned_trials import WarnedTrials
 from raytune_pipe.report.analysis_report import analysis_report
 
 LR, ACTIVATION = NAMES = ("optimizer.lr", "model.activation")
@@ -147,3 +148,12 @@ def test_copies_are_told_of_where_the_population_could_not_be_ranked() -> None:
 def test_effects_are_in_values_of_the_metric_or_of_its_change(target: str, metric: str) -> None:
     text = shown(Analysis(replace(RANKED, objective=target), shape=SHAPE))
     assert f"{metric} by optimizer.lr (down) and model.activation (across)" in text
+
+
+def test_warnings_are_told_of_where_the_trials_could_not_be_ranked() -> None:
+    trials = tuple(f"0000{number}" for number in range(7))
+    warned = WarnedTrials("loss_terms_apart", trials, 60, "a and b are apart, " * 9)
+    text = shown(Analysis(REFUSED, warnings=(warned,)))
+    assert text.index("No ranking:") < text.index("What trials were warned of")
+    assert "loss_terms_apart: 7 of 60 trials (00000, 00001, 00002, 00003, 00004, ...)" in text
+    assert "00000: a and b are apart" in text

@@ -376,3 +376,14 @@ def test_the_centres_go_on_from_a_checkpoint(tmp_path: Path) -> None:
     assert [untimed(report) for report in train(resumed, 1)] == [untimed(one) for one in expected]
     assert torch.equal(resumed.loss.get_buffer("centres"), through.loss.get_buffer("centres"))
     assert first[0].metrics["train_centre"] > 0
+
+
+@pytest.mark.parametrize(("weight", "is_told"), [(0.5, False), (1e-4, True)])
+def test_terms_far_apart_are_told_after_the_first_epoch(weight: float, is_told: bool) -> None:
+    loss = json.loads(json.dumps(SEVERAL))
+    loss["terms"]["class"]["weight"] = weight
+    reports = train(Trainer(make_trial(loss=loss), data=two_tasks()), 2)
+    assert [set(report.warnings) for report in reports] == [
+        {"loss_terms_apart"} if is_told else set(),
+        set(),
+    ]

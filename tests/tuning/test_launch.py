@@ -124,7 +124,7 @@ class TestLaunch:
         rows = results.trials.set_index("model.target")[["status", "reason"]]
         ends = {target: tuple(rows.loc[f"poison:{target}"]) for target in targets}
         assert ends["Healthy"] == ("completed", "budget")
-        assert ends["Raises"] == ("failed", "ValueError: cannot digest (16, 4)")
+        assert ends["Raises"] == ("failed", "ValueError: cannot digest (2, 4)")
         assert ends["TurnsNan"] == ("diverged", "not_a_number")
         assert ends["Silent"][0] == "failed"
         assert "confidence" in ends["Silent"][1]

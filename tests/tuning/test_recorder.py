@@ -277,3 +277,28 @@ def test_a_value_that_does_not_apply_is_null_though_the_trial_has_its_own(
         assert len(rows) == len(without) > 0
         assert {row["optimizer.momentum"] for row in rows} == {None}
         assert {row["batch_size"] for row in rows} == {64}
+
+
+def test_a_warning_is_told_once_for_each_trial(run: RunDirectory) -> None:
+    recorder = recorder_of(run)
+    warned: dict[str, Any] = {"warnings": {"loss_terms_apart": "a and b are"}}
+    for trial_id in ("00000", "00001"):
+        recorder.on_start(trial_id)
+        for epoch in (1, 2):
+            recorder.on_answer(trial_id, answer(recorder, trial_id, epoch, 0.5, **warned))
+    told = [event for event in events_of(run) if event["event"] == "warning"]
+    assert [(event["trial_id"], event["what"]) for event in told] == [
+        ("00000", "a and b are"),
+        ("00001", "a and b are"),
+    ]
+    run.publish()
+    table = pq.read_table(run.path / "trials.parquet")
+    assert table.column("warnings").to_pylist() == ["loss_terms_apart: a and b are"] * 2
+
+
+def test_a_warning_that_the_file_ignores_is_not_told(run: RunDirectory) -> None:
+    recorder = recorder_of(run, ignore=["loss_terms_apart"])
+    recorder.on_start("00000")
+    warned: dict[str, Any] = {"warnings": {"loss_terms_apart": "a and b are"}}
+    recorder.on_answer("00000", answer(recorder, "00000", 1, 0.5, **warned))
+    assert not [event for event in events_of(run) if event["event"] == "warning"]

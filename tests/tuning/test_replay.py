@@ -12,6 +12,7 @@ from raytune_pipe.results.events import (
     FinishEvent,
     ReportEvent,
     ResumeEvent,
+    WarningEvent,
 )
 from raytune_pipe.scheduling.decisions import Change, Checkpoint, Decision
 from raytune_pipe.tuning.replay import Replay
@@ -25,6 +26,13 @@ FINISH: FinishEvent = {
     "time": 1.0,
 }
 RESUME: ResumeEvent = {"event": "resume", "package_version": "0.1.0", "time": 1.0}
+WARNING: WarningEvent = {
+    "event": "warning",
+    "trial_id": "00001",
+    "kind": "loss_terms_apart",
+    "what": "they are",
+    "time": 1.0,
+}
 EXPLOIT = Decision(
     "00001",
     "exploit",
@@ -72,7 +80,9 @@ def test_another_score_is_told() -> None:
     assert replay.differences == ["the report of trial 00001 differs from the journal's"]
 
 
-@pytest.mark.parametrize("incident", [ANOMALY, FINISH, RESUME], ids=lambda each: each["event"])
+@pytest.mark.parametrize(
+    "incident", [ANOMALY, FINISH, RESUME, WARNING], ids=lambda each: each["event"]
+)
 def test_an_incident_between_a_report_and_its_decision_changes_nothing(incident: Event) -> None:
     replay = Replay([incident, report(2), incident, decided(EXPLOIT), incident])
     assert replay.match([report(2)]) == ()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ class Worker(simulated_run.Worker):
             return Answer(failure=Failure("exception", "too fast", "Traceback"))
         if (assignment.trial_id, assignment.attempt, len(self.way)) == ("00002", 0, 3):
             return Answer(failure=Failure("worker_died", "the worker process died", "Traceback"))
-        return super().answer()
+        answer = super().answer()
+        is_warned = assignment.trial_id in ("00001", "00002") and len(self.way) == 1
+        return replace(answer, warnings={"loss_terms_apart": "they are"} if is_warned else {})
 
 
 def run_to_end(recorder: Recorder) -> None:
@@ -83,6 +86,9 @@ def facts(events: Iterator[Event]) -> dict[Any, Any]:
         if event["event"] == "report":
             what = (event["epoch"], event["segment"], event["score"], event["values"])
             found["report", event["trial_id"], event["report"]] = what
+        elif event["event"] == "warning":
+            assert ("warning", event["trial_id"]) not in found
+            found["warning", event["trial_id"]] = event["kind"]
         elif event["event"] == "end":
             assert ("end", event["trial_id"]) not in found
             found["end", event["trial_id"]] = (event["status"], event["reason"])

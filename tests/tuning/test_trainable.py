@@ -84,7 +84,7 @@ def test_a_changed_checkpoint_is_refused(assignment: Assignment) -> None:
 @pytest.mark.parametrize(
     ("model", "kind", "reason"),
     [
-        ("Raises", "exception", "ValueError: cannot digest (32, 4)"),
+        ("Raises", "exception", "ValueError: cannot digest (2, 4)"),
         ("Exits", "exception", "the trial's code called sys.exit(3)"),
         ("Silent", "exception", "TrialError: "),
         ("RunsOutOfMemory", "out_of_memory", "MemoryError: "),
