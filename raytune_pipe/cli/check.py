@@ -123,5 +123,6 @@ def _planned(experiment: "Experiment") -> "Planned":
         slots = local_cluster().slots(experiment.resources)
     except ClusterError:
         slots = 1
-    epochs = sum(planned.trial.epochs for planned in plan)
-    return Planned(len(plan), epochs, min(slots, len(plan)))
+    drawn_later = experiment.trials - len(plan)
+    epochs = sum(planned.trial.epochs for planned in plan) + drawn_later * experiment.trial.epochs
+    return Planned(experiment.trials, epochs, min(slots, experiment.trials))

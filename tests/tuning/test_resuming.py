@@ -31,7 +31,10 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
     "asha with controls": {"kind": "asha", "reduction_factor": 2, "control_fraction": 0.5},
     "pbt": {"kind": "pbt", "interval_epochs": 2, "quantile": 0.25},
     "asynchronous pbt": {"kind": "pbt", "interval_epochs": 2, "synchronous": False},
+    "asha, drawn from results": {"kind": "asha", "grace_epochs": 1, "reduction_factor": 2},
 }
+SEARCHERS = {"asha, drawn from results": {"kind": "tpe", "startup": 2}}
+"""By scheduler; all others draw at random."""
 
 
 experiment_of = partial(simulated_run.experiment_of, trials=5, epochs=6)
@@ -56,11 +59,12 @@ def run_to_end(recorder: Recorder) -> None:
     queue = [name for name, one in recorder.trials.items() if not one.has_ended]
     queue = [name for name in queue if not recorder.trials[name].waiting]
     workers: dict[str, Worker] = {}
-    while queue or workers:
-        while queue and len(workers) < 2:
-            name = queue.pop(0)
+    while True:
+        while len(workers) < 2 and (name := queue.pop(0) if queue else recorder.plan_next()):
             recorder.on_start(name)
             workers[name] = Worker(recorder.assign(name))
+        if not workers:
+            break
         name = next(iter(workers))
         worker = workers.pop(name)
         decisions = recorder.on_answer(name, worker.answer())
@@ -114,7 +118,8 @@ def cut_after(whole: Path, lines: int, target: Path) -> Path:
 
 def whole_run(tmp_path: Path, scheduler: str) -> Path:
     """A run that nothing interrupts, with every file there was at any time: it will be cut."""
-    experiment = experiment_of(SCHEDULERS[scheduler])
+    searcher = SEARCHERS.get(scheduler, {"kind": "random"})
+    experiment = experiment_of(SCHEDULERS[scheduler], searcher=searcher)
     with (
         patch.object(RunDirectory, "collect_garbage"),
         RunDirectory.claim(tmp_path, "run") as run,
