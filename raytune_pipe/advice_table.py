@@ -106,6 +106,12 @@ _ADAMS = (
     _said("1e-5 to 0.1, whatever the optimizer", "ABCDE"),
 )
 
+_ADAM = {"optimizer.kind": ("adam", "adamw", "adamax", "nadam", "radam")}
+_COUPLED = {
+    "optimizer.kind": ("sgd", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam", "radam")
+}
+"""Optimizers whose weight decay is an L2 penalty; where it is decoupled it means something else."""
+
 ADVICE: tuple[Advice, ...] = (
     _rate(
         1e-2,
@@ -181,19 +187,21 @@ ADVICE: tuple[Advice, ...] = (
         OneMinusLogUniform(low=0.5, high=0.98),
         ("D", "E"),
         "Both say 0.9; the range is ours, a factor of five either way in the steps averaged over.",
+        _ADAM,
     ),
     Advice(
         "optimizer.beta2",
         OneMinusLogUniform(low=0.99, high=0.9999),
         ("D", "E"),
         "Both say 0.999; the range is ours, a decade either way in the steps averaged over.",
+        _ADAM,
     ),
     Advice(
         "optimizer.eps",
         LogUniform(low=1e-9, high=1e-7),
         ("D", "E"),
         "Both say 1e-8, and it seldom matters; the range is ours, a decade either way.",
-        {"optimizer.kind": ("adam", "adamw", "adamax", "nadam", "radam")},
+        _ADAM,
     ),
     *(
         Advice(
@@ -201,12 +209,13 @@ ADVICE: tuple[Advice, ...] = (
             LogUniform(low=1e-6, high=1e-3),
             ("A",),
             "It holds the weights small, which helps only against overfitting: raise it only then.",
-            alternatives=(
+            where,
+            (
                 _said("5e-4 to begin with, 0 to 1e-4 as a range", "D"),
                 _said("1e-4 to begin with", "E"),
             ),
         )
-        for path in ("optimizer.weight_decay", "regularizers.l2.weight")
+        for path, where in (("optimizer.weight_decay", _COUPLED), ("regularizers.l2.weight", {}))
     ),
     Advice(
         "model.dropout",

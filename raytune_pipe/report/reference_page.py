@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from raytune_pipe.advice import Advised
+from raytune_pipe.advice_table import ADVICE
 from raytune_pipe.base import Component, Mutable, members
 from raytune_pipe.components.augmentations import Augmentations
 from raytune_pipe.components.datasets import Dataset
@@ -17,8 +19,9 @@ from raytune_pipe.components.schedulers import Scheduler
 from raytune_pipe.components.schedules import Schedule
 from raytune_pipe.components.searchers import Searcher
 from raytune_pipe.components.stoppers import Stoppers
-from raytune_pipe.distributions import Distribution
+from raytune_pipe.distributions import Distribution, Prior
 from raytune_pipe.experiment import Experiment, Objective, Resources, Retries
+from raytune_pipe.report.plan_table import describe_distribution
 from raytune_pipe.trial import Trial
 
 
@@ -52,14 +55,17 @@ WHOLES = (
     ("Objective", "objective", Objective),
     ("Resources", "resources", Resources),
     ("Retries", "retries", Retries),
+    ("Advised ranges", "search_space.PATH", Advised),
+    ("Priors", "search_space.PATH.prior", Prior),
 )
 INTRODUCTION = """\
 # Reference
 
 Every field of an experiment file, made by `raytune-pipe reference` from the classes that read it.
 A field marked *mutable* may be searched under population-based training too, which changes it while
-a trial runs; all others may be searched by every other scheduler. What practitioners advise for a
-field's range is shown by `raytune-pipe advise`, and taken by `{kind: advised}`.
+a trial runs; all others may be searched by every other scheduler. The range that
+practitioners advise is told beside a field and taken by `{kind: advised}`; `raytune-pipe advise`
+has the reasons.
 """
 
 
@@ -68,10 +74,11 @@ def reference_page() -> str:
     parts = [INTRODUCTION]
     for title, path, whole in WHOLES:
         where = f"At `{path}`. " if path else ""
-        parts.append(f"## {title}\n\n{where}{_about(whole)}\n\n{_fields(whole)}")
+        beneath = f"{path}." if path else ""
+        parts.append(f"## {title}\n\n{where}{_about(whole)}\n\n{_fields(whole, beneath)}")
     for family in FAMILIES:
         parts.append(f"## {family.title}\n\n{_how(family)}")
-        parts += [_section(name, member) for name, member in _named(family.family)]
+        parts += [_section(family, name, member) for name, member in _named(family.family)]
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
@@ -96,8 +103,9 @@ def _named(family: Any) -> Iterator[tuple[str, type[Component]]]:
         yield member.model_fields["kind"].default, member
 
 
-def _section(name: str, member: type[Component]) -> str:
-    return f"### `{name}`\n\n{_about(member)}\n\n{_fields(member)}"
+def _section(family: Family, name: str, member: type[Component]) -> str:
+    beneath = f"{family.path}.{name}." if _is_keyed(family.family) else f"{family.path}."
+    return f"### `{name}`\n\n{_about(member)}\n\n{_fields(member, beneath, name)}"
 
 
 def _about(component: type[Component]) -> str:
@@ -105,7 +113,27 @@ def _about(component: type[Component]) -> str:
     return inspect.cleandoc(component.__doc__ or "").replace("``", "`")
 
 
-def _fields(component: type[Component]) -> str:
+def _advised(path: str, kind: str) -> str:
+    """The ranges that are advised for a field of a member, where its family has such rows."""
+    words: list[str] = []
+    for advice in (each for each in ADVICE if f"trial.{each.path}" == path):
+        of_member = f"{advice.path.rpartition('.')[0]}.kind"
+        if kind not in advice.where.get(of_member, (kind,)):
+            continue
+        others = [
+            f"`{name}` is {' or '.join(map(str, values))}"
+            for name, values in advice.where.items()
+            if name != of_member
+        ]
+        condition = f" where {' and '.join(others)}" if others else ""
+        words.append(f"`{describe_distribution(advice.distribution)}`{condition}")
+        if not others:
+            break
+    return f" Advised: {', else '.join(words)}." if words else ""
+
+
+def _fields(component: type[Component], beneath: str = "", kind: str = "") -> str:
+    """A line for each; ``beneath`` is the path that they are at, ``kind`` the member's."""
     schema = component.model_json_schema()
     if "$ref" in schema:  # a component that holds others of its own family
         schema = {**schema, **schema["$defs"][component.__name__]}
@@ -121,6 +149,7 @@ def _fields(component: type[Component]) -> str:
         if any(isinstance(mark, Mutable) for mark in field.metadata):
             facts.append("*mutable*")
         text = " ".join((field.description or "").replace("``", "`").split())
+        text += _advised(f"{beneath}{name}", kind)
         lines.append(f"- `{name}` ({', '.join(fact for fact in facts if fact)}): {text}")
     return "\n".join(lines) or "No fields."
 
