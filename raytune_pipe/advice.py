@@ -3,10 +3,9 @@
 import functools
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import Field
 
 from raytune_pipe.advice_table import ADVICE, Advice, sources_of
 from raytune_pipe.base import Component, ConfigError, members
@@ -29,10 +28,12 @@ class Advised(Component):
     role: Role = None
 
 
-def entries_schema(_source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """What pydantic reads a search space as: distributions, or `Advised`, by their kind."""
-    entry: Any = functools.reduce(operator.or_, (*members(Distribution), Advised))
-    return handler.generate_schema(dict[str, Annotated[entry, Field(discriminator="kind")]])
+if TYPE_CHECKING:
+    Entries = dict[str, Distribution]
+    """A search space; what a file says of it may also be `Advised`, until that is filled in."""
+else:
+    _ENTRY = functools.reduce(operator.or_, (*members(Distribution), Advised))
+    Entries = dict[str, Annotated[_ENTRY, Field(discriminator="kind")]]
 
 
 def with_advice(

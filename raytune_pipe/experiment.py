@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import (
     AfterValidator,
     Field,
-    GetPydanticSchema,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -18,7 +17,7 @@ from pydantic import (
 )
 
 from raytune_pipe import variants
-from raytune_pipe.advice import Advised, advice_problems, entries_schema, with_advice
+from raytune_pipe.advice import Advised, Entries, advice_problems, with_advice
 from raytune_pipe.base import Component, ConfigError, Count, Positive, Seed, Value, seed_draw
 from raytune_pipe.components.schedulers import Fifo, Scheduler
 from raytune_pipe.components.searchers import Points, Random, Searcher
@@ -174,9 +173,7 @@ class Experiment(Component):
     """Fixes every draw: configurations, trials' own seeds, decisions."""
     trial: Trial
     """One complete training run, which the search varies."""
-    search_space: Annotated[dict[str, Distribution], GetPydanticSchema(entries_schema)] = Field(
-        default_factory=dict
-    )
+    search_space: Entries = Field(default_factory=dict)
     """What is searched: dotted paths into the trial, each with its distribution or the advised
     one."""
     objective: Objective = Objective()

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from raytune_pipe.advice import advised_over, advised_paths, advised_range, overlaps
 from raytune_pipe.advice_table import ADVICE, Advice
-from raytune_pipe.base import Component, members
+from raytune_pipe.base import Component, ConfigError, members
 from raytune_pipe.components.models import Model
 from raytune_pipe.components.optimizers import Optimizer
 from raytune_pipe.components.schedules import Schedule
@@ -183,6 +183,24 @@ def test_where_nothing_is_advised_that_is_told_at_the_entry() -> None:
     assert "there is advice on (optimizer.lr, batch_size," in first["msg"]
     assert "did you mean 'optimizer.weight_decay'?" in first["msg"]
     assert second["loc"] == ("search_space", "seed")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{kind: advise}", "optimizer.lr.kind: must be one of uniform,"),
+        ("{kind: advise}", "choice, advised, but got 'advise'; did you mean 'advised'?"),
+        ("{kind: advised, low: 1}", "low: must be a field of advised (when, role), but got 'low'"),
+    ],
+)
+def test_a_mistake_beside_the_word_is_told_as_any_other(
+    entry: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(json.dumps({"name": "x", "trials": 3, "trial": TRIAL}))
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(file, [f"search_space.optimizer.lr={entry}"])
+    assert message in str(caught.value)
 
 
 def test_a_trial_that_is_not_valid_is_all_that_is_told() -> None:

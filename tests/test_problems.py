@@ -64,7 +64,7 @@ def test_an_unknown_kind_in_the_search_space_lists_the_known_ones() -> None:
     found = {each.dotted: each.message for each in problems_of(caught.value, Experiment, plain)}
     assert found["search_space.optimizer.lr.kind"] == (
         "must be one of uniform, log_uniform, logit_uniform, one_minus_log_uniform, int_uniform,"
-        " log_int_uniform, choice, but got 'loguniform'; did you mean 'log_uniform'?"
+        " log_int_uniform, choice, advised, but got 'loguniform'; did you mean 'log_uniform'?"
     )
 
 
