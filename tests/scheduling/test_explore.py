@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from raytune_pipe.base import Value
-from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Uniform
+from raytune_pipe.distributions import Choice, IntUniform, LogIntUniform, LogUniform, Prior, Uniform
 from raytune_pipe.scheduling.decisions import Change
 from raytune_pipe.scheduling.explore import Explored, changes, explore
 from raytune_pipe.search_space import Condition, Hyperparameter, SearchSpace
@@ -92,6 +92,43 @@ def test_resampling_covers_the_whole_space() -> None:
     assert explore_one(unit, 0.5, 0.125) == Explored(0.5, "resample")
     assert explore_one(unit, 0.5, 0.9, resample_probability=1.0) == Explored(0.9, "resample")
     assert explore_one(unit, 0.5, 0.0, resample_probability=0.0) == Explored(0.4, "perturb")
+
+
+def test_resampling_follows_the_users_prior_and_a_move_the_declared_scale() -> None:
+    prior = Prior(center=1.0, confidence="high")
+    with_prior = Uniform(low=0.0, high=1.0, prior=prior)
+    (value, operation) = explore_one(with_prior, 0.5, 0.125)
+    assert operation == "resample"
+    assert isinstance(value, float)
+    assert 0.9 < value < 0.93  # the median of a half normal of deviation 1/8 at 1
+    assert explore_one(with_prior, 0.5, 0.9) == explore_one(Uniform(low=0.0, high=1.0), 0.5, 0.9)
+
+
+def test_all_parents_must_let_a_child_apply() -> None:
+    space = SearchSpace(
+        (
+            Hyperparameter("optimizer", COMPONENTS),
+            Hyperparameter("batch_size", Choice(options=(16, 32))),
+            Hyperparameter(
+                "momentum",
+                Uniform(low=0.0, high=1.0),
+                (Condition("optimizer", ("sgd",)), Condition("batch_size", (32,))),
+            ),
+        )
+    )
+    draws = {"optimizer": 0.9, "batch_size": 0.9, "momentum": 0.5}
+
+    def result(values: dict[str, Value]) -> Explored:
+        explored = explore(
+            space, values, draws.__getitem__, perturbation=0.1, resample_probability=0.3
+        )
+        return explored["momentum"]
+
+    values: dict[str, Value] = {"optimizer": "sgd", "batch_size": 16, "momentum": None}
+    assert result(values) == Explored(0.5, "resample")  # the batch size moves up to 32
+    draws["batch_size"] = 0.4
+    assert result({**values, "batch_size": 32, "momentum": 0.5}) == Explored(None, "perturb")
+    assert result({**values, "optimizer": "adamw"}) == Explored(None, "copy")
 
 
 def test_children_follow_their_parent() -> None:
