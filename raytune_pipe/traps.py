@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from raytune_pipe.advice import advised_over, overlaps
-from raytune_pipe.base import ConfigError
+from raytune_pipe.base import ConfigError, Value
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment import Experiment, TrapCode
 from raytune_pipe.problems import Path, Problem
@@ -131,6 +131,12 @@ class _Case:
         ]
         return max(numbers, default=0.0)
 
+    def may_meet(self, path: str, parent: str, value: Value) -> bool:
+        """Whether the conditions of a searched field let it apply with this value of another."""
+        distribution = self.space.get(path)
+        when = distribution.when if distribution is not None else None
+        return not when or parent not in when or value in when[parent]
+
     def most_items(self, path: str) -> int:
         """The length of the longest list that a field can be."""
         return max(
@@ -192,10 +198,11 @@ def _dropout_before_batch_norm(case: _Case) -> Iterator[Trap]:
         is_before = field == "input_dropout" or case.hidden_layers > 1
         if get(case.plain, "model.kind") == "cnn" and field == "dropout":
             is_before = False  # after the last norm
-        if is_before and case.largest(f"model.{field}") > 0:
+        path = f"model.{field}"
+        if is_before and case.largest(path) > 0 and case.may_meet(path, "model.norm", "batch"):
             yield Trap(
                 "dropout_before_batch_norm",
-                case.where(f"model.{field}"),
+                case.where(path),
                 "a batch norm behind dropout learns the variance of training, which is another in "
                 "evaluation; set it to 0, or take model.norm none, layer or group",
             )

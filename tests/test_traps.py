@@ -8,6 +8,7 @@ from raytune_pipe.traps import data_traps, traps
 from tests.test_experiment import experiment
 
 RATE = {"kind": "log_uniform", "low": 1e-3, "high": 0.1}
+UNIFORM = {"kind": "uniform", "low": 0.0, "high": 0.5}
 NORMED = {"kind": "mlp", "widths": [8, 8], "norm": "batch"}
 CNN = {"kind": "cnn", "filters": [4, 4], "spatial_dropout": 0.2}
 
@@ -125,6 +126,13 @@ def test_each_trap_is_told_with_its_place_and_can_be_silenced(name: str) -> None
         {"trial": {"model": NORMED, "batch_size": 32}},
         {"trial": {"model": NORMED | {"norm": "layer", "dropout": 0.2}, "batch_size": 2}},
         {"trial": {"model": {"kind": "resnet", "dropout": 0.3}}},
+        {
+            "trial": {"model": NORMED},
+            "search_space": {
+                "model.norm": {"kind": "choice", "options": ["none", "batch"]},
+                "model.dropout": UNIFORM | {"when": {"model.norm": ["none"]}},
+            },
+        },
         {"trial": {"model": CNN | {"spatial_dropout": 0.0, "dropout": 0.5}}},
         {"trial": {"model": {"kind": "mlp", "widths": [8, 8], "activation": "sigmoid"}}},
     ],
