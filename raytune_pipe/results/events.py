@@ -19,8 +19,8 @@ FailureKind = Literal[
 ]
 """Why a trial could not go on. The last two are no fault of its own."""
 
-WarningKind = Literal["loss_terms_apart"]
-"""What a trial can be warned of: that weighted terms of its loss lie two decades apart."""
+WarningKind = Literal["loss_terms_apart", "more_parameters_than_samples"]
+"""What a trial can be warned of: weighted terms of its loss two decades apart; a large model."""
 
 SCHEMA_VERSION = 1
 """Rises when a reader of an older version could misread the events or the tables."""

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from raytune_pipe.training.gradients import BatchGradients, autocast
 from raytune_pipe.training.loss_terms import terms_apart
 from raytune_pipe.training.probes import UpdateProbe
 from raytune_pipe.training.seeding import seed_generators, seeded_generator
+from raytune_pipe.training.trial_size import size_of
 from raytune_pipe.training.world import ALONE, World
 from raytune_pipe.trial import Trial, is_mutable, leaves
 
@@ -112,7 +114,6 @@ class Trainer:
         metrics["epoch_s"] = time.perf_counter() - started
         self.time_s += metrics["epoch_s"]
         self.scores.append(metrics["val_loss"])
-        apart = terms_apart(metrics, self.gradients.terms) if self.epoch == 1 else None
         return EpochReport(
             epoch=float(self.epoch),
             step=self.step,
@@ -120,8 +121,18 @@ class Trainer:
             values_in_force=values_in_force,
             verdict=self.trial.stoppers.verdict(self.scores),
             time_s=self.time_s,
-            warnings={"loss_terms_apart": apart} if apart else {},
+            warnings=self._warnings(metrics) if self.epoch == 1 else {},
         )
+
+    def _warnings(self, metrics: Mapping[str, float]) -> dict[WarningKind, str]:
+        """What the first epoch shows that most likely should not be."""
+        found: dict[WarningKind, str] = {}
+        if apart := terms_apart(metrics, self.gradients.terms):
+            found["loss_terms_apart"] = apart
+        size = size_of(self.model, self.data)
+        if size.has_more_parameters:
+            found["more_parameters_than_samples"] = size.warning
+        return found
 
     def evaluate(self, part: Part) -> dict[str, float]:
         """Metrics of the current weights on a part of the data, the user's own among them."""

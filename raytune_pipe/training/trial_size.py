@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from raytune_pipe.base import ConfigError
 from raytune_pipe.components.task import Data
@@ -15,6 +16,7 @@ class TrialSize(NamedTuple):
     parameters: int
     """Numbers that are trained."""
     samples: int
+    """Of the training part; of text its tokens, each of which is predicted."""
 
     @property
     def has_more_parameters(self) -> bool:
@@ -56,5 +58,12 @@ def trial_size(trial: Trial, data: Data) -> TrialSize:
             model = trial.model.build(data.task)
     except ConfigError as error:
         raise MisfitError(part, str(error).removeprefix(f"{part}: ")) from error
+    return size_of(model, data)
+
+
+def size_of(model: nn.Module, data: Data) -> TrialSize:
+    """The size of a model and of the data that it is trained on."""
     parameters = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    return TrialSize(parameters, len(data.train.inputs))
+    train = data.train
+    seen = train.inputs.numel() if data.task.tokens is not None else len(train.inputs)
+    return TrialSize(parameters, seen)

@@ -383,7 +383,17 @@ def test_terms_far_apart_are_told_after_the_first_epoch(weight: float, is_told: 
     loss = json.loads(json.dumps(SEVERAL))
     loss["terms"]["class"]["weight"] = weight
     reports = train(Trainer(make_trial(loss=loss), data=two_tasks()), 2)
-    assert [set(report.warnings) for report in reports] == [
+    assert [set(report.warnings) - {"more_parameters_than_samples"} for report in reports] == [
         {"loss_terms_apart"} if is_told else set(),
         set(),
     ]
+
+
+@pytest.mark.parametrize(("width", "is_told"), [(1, False), (50, True)])
+def test_a_model_larger_than_its_data_is_told_after_the_first_epoch(
+    width: int, is_told: bool
+) -> None:
+    trial = make_trial(model={"kind": "mlp", "widths": [width]})
+    reports = train(Trainer(trial, data=make_data()), 2)
+    told = [report.warnings.get("more_parameters_than_samples") for report in reports]
+    assert (told[0] is not None, told[1]) == (is_told, None)
