@@ -12,6 +12,7 @@ from raytune_pipe.scheduling.gaussian_process import (
     Kernel,
     Process,
     _negative_log_likelihood,
+    _negative_log_posterior,
 )
 
 
@@ -60,8 +61,16 @@ def test_the_likelihood_is_the_normal_densitys_and_its_gradient_is_right() -> No
     variance = float(targets @ np.linalg.solve(covariance, targets)) / 25
     density = 0.5 * np.linalg.slogdet(variance * covariance)[1]
     assert value(logs) == pytest.approx(density)
-    _, gradient = _negative_log_likelihood(logs, squares, ages, targets)
-    assert gradient == pytest.approx(approx_fprime(logs, value, 1e-6), abs=1e-3)
+    for function in (_negative_log_likelihood, _negative_log_posterior):
+        _, gradient = function(logs, squares, ages, targets)
+        told = approx_fprime(logs, lambda at, f=function: f(at, squares, ages, targets)[0], 1e-6)
+        assert gradient == pytest.approx(told, abs=1e-3)
+
+
+def test_few_observations_leave_the_kernel_near_the_usual_one() -> None:
+    points, times, targets = observed(4)
+    lengths = Process.fitted(points, times, targets).kernel.lengths
+    assert ((lengths > 0.3) & (lengths < 3.0)).all()
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.03])
