@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from raytune_pipe.scheduling.gaussian_process import (
     _negative_log_likelihood,
     _negative_log_posterior,
 )
+
+Density = Callable[[Array, Array, Array, Array], tuple[float, Array]]
 
 
 def observed(rows: int, seed: int = 0, drift: float = 0.0) -> tuple[Array, Array, Array]:
@@ -53,18 +56,19 @@ def test_the_likelihood_is_the_normal_densitys_and_its_gradient_is_right() -> No
     ages = np.abs(times[:, None] - times[None, :])
     logs = np.log([0.4, 2.0, 0.1, 0.3])
 
-    def value(at: Array) -> float:
-        return _negative_log_likelihood(at, squares, ages, targets)[0]
-
     kernel = Kernel(np.array([0.4, 2.0]), 0.1, 0.3)
     covariance = kernel.of(points, times)
     variance = float(targets @ np.linalg.solve(covariance, targets)) / 25
     density = 0.5 * np.linalg.slogdet(variance * covariance)[1]
-    assert value(logs) == pytest.approx(density)
+    value, _ = _negative_log_likelihood(logs, squares, ages, targets)
+    assert value == pytest.approx(density)
     for function in (_negative_log_likelihood, _negative_log_posterior):
         _, gradient = function(logs, squares, ages, targets)
-        told = approx_fprime(logs, lambda at, f=function: f(at, squares, ages, targets)[0], 1e-6)
-        assert gradient == pytest.approx(told, abs=1e-3)
+
+        def value_of(at: Array, function: Density = function) -> float:
+            return function(at, squares, ages, targets)[0]
+
+        assert gradient == pytest.approx(approx_fprime(logs, value_of, 1e-6), abs=1e-3)
 
 
 def test_few_observations_leave_the_kernel_near_the_usual_one() -> None:
