@@ -161,7 +161,7 @@ def _decisions(experiment: Experiment) -> Iterator[str]:
             names = [one.name for one in searched if one.distribution.kind != "choice"]
             yield (
                 f"pb2: a model of the improvements selects {', '.join(names) or 'nothing'} for"
-                " each copy, in about 0.1 s of the driver's time a decision; choices move as under pbt"
+                " each copy, in about 0.1 s of the driver at a decision; choices move as under pbt"
             )
     else:
         yield f"{scheduler.kind}: every trial runs its {epochs} epochs"
