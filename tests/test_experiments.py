@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytune_pipe import launch, load_experiment
+from raytune_pipe.analysis.observations import value_of
 from raytune_pipe.components.schedulers_populations import Pbt
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
@@ -28,7 +29,11 @@ def test_experiment_runs_and_stays_in_its_space(file: Path, tmp_path: Path) -> N
     space = experiment.space()
     reports = pq.read_table(outcome.path / "reports.parquet").select(list(space.names))
     assert reports.num_rows >= len(trials)
-    assert [values for values in reports.to_pylist() if not space.contains(values)] == []
+    rows = [
+        {name: value_of(space[name], cell) for name, cell in row.items()}
+        for row in reports.to_pylist()
+    ]
+    assert [values for values in rows if not space.contains(values)] == []
 
 
 def test_experiments_are_named_as_their_files() -> None:
