@@ -19,8 +19,11 @@ STEPS = 100
 LOWEST, HIGHEST = 1e-6, 10.0
 SMOOTHED_OVER = 9
 """Steps, a little over half a decade, centered: an average of the past alone would lag behind."""
+UNMOVED = STEPS // 10
+"""Steps at rates so low that their losses differ by the batches alone."""
 DIVERGED = 3.0
-"""Times the first loss; from there on nothing more is learned about lower rates."""
+"""Times the highest of these; from there on nothing more is learned about lower rates. The first
+loss alone will not do: that of a small last batch can be many times another's."""
 HARDLY = 0.05
 """Share of the first loss: a fall of less is none."""
 NOISY = 1.5
@@ -61,10 +64,16 @@ def range_test(subject: Subject, wanted: Rates) -> RangeTest:
     losses: list[float] = []
     for rate, batch in zip(rates, islice(run.batches(), STEPS), strict=False):
         loss = run.step(batch, rate=float(rate))
-        if not math.isfinite(loss) or (losses and loss > DIVERGED * abs(losses[0])):
+        if has_diverged(loss, losses):
             break
         losses.append(loss)
     return read_range(rates[: len(losses)].tolist(), losses)
+
+
+def has_diverged(loss: float, before: Sequence[float]) -> bool:
+    """Whether a loss is far above those of the lowest rates, or not even finite."""
+    is_far = len(before) >= UNMOVED and loss > DIVERGED * max(map(abs, before[:UNMOVED]))
+    return is_far or not math.isfinite(loss)
 
 
 def read_range(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
@@ -76,7 +85,7 @@ def read_range(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
     lowest = int(smooth.argmin())
     # at the lowest rates nothing has moved yet: what differs there is the batches
     unmoved = np.asarray(losses[: STEPS // 5])
-    start, noise = float(unmoved[: STEPS // 10].mean()), float(unmoved.std())
+    start, noise = float(unmoved[:UNMOVED].mean()), float(unmoved.std())
     fall = start - float(smooth[lowest])
     if lowest == 0 or fall < max(HARDLY * abs(start), NOISY * noise):
         return RangeTest(*curve, None, None, None)

@@ -3,7 +3,13 @@ import pytest
 
 from raytune_pipe.distributions import Choice, LogUniform
 from raytune_pipe.training.trial_check_findings import RangeTest
-from raytune_pipe.training.trial_check_rates import Rates, check_rates, read_range, searched_rates
+from raytune_pipe.training.trial_check_rates import (
+    Rates,
+    check_rates,
+    has_diverged,
+    read_range,
+    searched_rates,
+)
 
 RATES = np.geomspace(1e-6, 1e1, 100)
 TEST = RangeTest(tuple(RATES), (), 1e-3, 1e-2, 1e-1)
@@ -36,6 +42,14 @@ def test_noise_is_no_fall() -> None:
 
 def test_a_loss_that_only_rises_falls_nowhere() -> None:
     assert read_range(RATES.tolist(), np.linspace(1, 3, 100).tolist()).low is None
+
+
+def test_a_batch_that_is_harder_than_the_first_has_not_diverged() -> None:
+    unmoved = [0.5, 2.0, 1.0, 0.8, 2.5, 1.1, 0.9, 1.2, 1.0, 0.7]
+    assert not any(has_diverged(loss, unmoved[:at]) for at, loss in enumerate(unmoved))
+    assert not has_diverged(7.0, unmoved)
+    assert has_diverged(8.0, unmoved)
+    assert has_diverged(float("inf"), [])
 
 
 def test_searched_rates_are_the_ends_of_the_distribution() -> None:
