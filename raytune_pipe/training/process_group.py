@@ -67,12 +67,6 @@ def join(
     warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
 
 
-def leave() -> None:
-    """Close what `join` has opened; without it, do nothing."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
 def backend_for(gpus: list[str]) -> str:
     """What the ranks exchange tensors by, given the GPU of each ('' for none).
 

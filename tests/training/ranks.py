@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from raytune_pipe.components.task import Data, Split, Task
@@ -15,7 +16,7 @@ from raytune_pipe.networks.synchronized_batch_norm import (
     SynchronizedBatchNorm,
     synchronize_batch_norms,
 )
-from raytune_pipe.training.process_group import join, leave, listening_socket
+from raytune_pipe.training.process_group import join, listening_socket
 from raytune_pipe.training.trainer import EpochReport, Trainer
 from raytune_pipe.training.world import ALONE, World
 from raytune_pipe.trial import Trial
@@ -161,22 +162,30 @@ def run_as(rank: int, folder: Path) -> None:
             return
         world = World(rank, size)
         meet(world, folder)
-        torch.save(listening_addresses(), folder / f"{size} {rank} listens.pt")
-        for number, (name, case) in enumerate(CASES.items()):
-            trainer = make_trainer(case, world)
-            reports = [told(trainer.train_epoch()) for _ in range(EPOCHS)]
-            state = trainer.model.state_dict() | trainer.loss.state_dict()
-            torch.save((name, reports, state), folder / f"{size} {rank} {number}.pt")
-        # From one worker's checkpoint on, and to a checkpoint for one worker.
-        trainer = make_trainer(CASES["batch norm"], world)
-        trainer.load(folder / "alone" / "checkpoints" / "trial" / "1.pt")
-        reports = [told(trainer.train_epoch()) for _ in range(2)]
-        torch.save(reports, folder / f"{size} {rank} resumed.pt")
-        if rank == 0:
-            trainer.save(folder / str(size) / "checkpoints" / "trial" / "3.pt")
-        found = {name: norms(kind, shape, world) for name, (kind, shape) in SHAPES.items()}
-        torch.save(found, folder / f"{size} {rank} norms.pt")
-        leave()
+        train_cases(world, folder)
+        # Only now that no trainer holds the group: the last one to let go of it waits for gloo's
+        # threads, and a trainer would do so holding the lock that they need to let go of tensors.
+        dist.destroy_process_group()
+
+
+def train_cases(world: World, folder: Path) -> None:
+    """Train every case as this rank, and what is asked beside them."""
+    mark = f"{world.size} {world.rank}"
+    torch.save(listening_addresses(), folder / f"{mark} listens.pt")
+    for number, (name, case) in enumerate(CASES.items()):
+        trainer = make_trainer(case, world)
+        reports = [told(trainer.train_epoch()) for _ in range(EPOCHS)]
+        state = trainer.model.state_dict() | trainer.loss.state_dict()
+        torch.save((name, reports, state), folder / f"{mark} {number}.pt")
+    # From one worker's checkpoint on, and to a checkpoint for one worker.
+    trainer = make_trainer(CASES["batch norm"], world)
+    trainer.load(folder / "alone" / "checkpoints" / "trial" / "1.pt")
+    reports = [told(trainer.train_epoch()) for _ in range(2)]
+    torch.save(reports, folder / f"{mark} resumed.pt")
+    if world.rank == 0:
+        trainer.save(folder / str(world.size) / "checkpoints" / "trial" / "3.pt")
+    found = {name: norms(kind, shape, world) for name, (kind, shape) in SHAPES.items()}
+    torch.save(found, folder / f"{mark} norms.pt")
 
 
 def listening_addresses() -> list[str]:

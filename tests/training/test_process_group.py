@@ -9,7 +9,7 @@ ALONE = """
 import torch
 from tests.training.ranks import LOOPBACK, SHAPES, norms
 from raytune_pipe.networks.synchronized_batch_norm import synchronize_batch_norms
-from raytune_pipe.training.process_group import join, leave, listening_socket
+from raytune_pipe.training.process_group import join, listening_socket
 from raytune_pipe.training.world import World
 listening = listening_socket(LOOPBACK)
 port = listening.getsockname()[1]
@@ -19,8 +19,7 @@ for time in range(2):
     total = torch.ones(3)
     torch.distributed.all_reduce(total)
     assert total.tolist() == [1, 1, 1]
-    leave()
-    leave()
+    torch.distributed.destroy_process_group()
     listening = listening_socket(LOOPBACK)
     port = listening.getsockname()[1]
 """
