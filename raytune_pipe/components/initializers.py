@@ -136,9 +136,15 @@ class Orthogonal(Component):
 
     def apply(self, model: "nn.Module", generator: "torch.Generator") -> None:
         """Initialize the model in place, on the generator's device."""
+        import torch
         from torch.nn import init
 
-        _draw(model, lambda it: init.orthogonal_(it.values, _gain(it, 1.0), generator=generator))
+        def draw(weight: "Weight") -> None:
+            drawn = torch.empty_like(weight.values, memory_format=torch.contiguous_format)
+            init.orthogonal_(drawn, _gain(weight, 1.0), generator=generator)
+            weight.values.data.copy_(drawn)  # torch cannot draw into a kernel in channels_last
+
+        _draw(model, draw)
 
 
 class Zeros(Component):

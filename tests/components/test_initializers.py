@@ -22,7 +22,7 @@ from raytune_pipe.components.initializers import (
     Zeros,
 )
 from raytune_pipe.components.models import Mlp
-from raytune_pipe.components.models_images import Resnet
+from raytune_pipe.components.models_images import Cnn, Resnet
 from raytune_pipe.components.task import Task
 
 DRAWN = [member for member in members(Initializer) if member not in (Zeros, AsBuilt)]
@@ -149,6 +149,18 @@ def test_weights_follow_from_the_generator_alone(member: type[Initializer]) -> N
     second, other = initialized(member(), 5), initialized(member(), 6)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["3.weight"], other["3.weight"])
+
+
+@each_drawn
+@pytest.mark.parametrize("model", [Cnn(filters=(4, 8)), Resnet(width=4)], ids=["cnn", "resnet"])
+def test_kernels_are_drawn_whatever_their_memory_layout(
+    member: type[Initializer], model: Cnn | Resnet
+) -> None:
+    parameters = initialized(member(), 5, model.build(IMAGES))
+    kernels = [weight.flatten(1) for weight in parameters.values() if weight.ndim == 4]
+    assert all(kernel.any() for kernel in kernels)
+    if member is Orthogonal:  # times the gain of relu, sqrt(2)
+        torch.testing.assert_close(kernels[-1] @ kernels[-1].T, 2 * torch.eye(len(kernels[-1])))
 
 
 def test_zeros_leave_no_weight() -> None:
