@@ -49,7 +49,10 @@ class Block(nn.Module):
         channels_out: int,
         stride: int = 1,
         depth_share: float = 1.0,
+        *,
+        is_activated: bool = False,
     ) -> None:
+        """Where the input ``is_activated``, preactivation does not do that to it once more."""
         super().__init__()
         conv1 = layers.conv(channels_in, channels_out, stride)
         middle = layers.norm_and_activation(channels_out)
@@ -59,7 +62,8 @@ class Block(nn.Module):
             norm, after = layers.norm_and_activation(channels_out)
             self.branch = nn.Sequential(conv1, *middle, conv2, norm)
         else:
-            before, after = layers.norm_and_activation(channels_in), nn.Identity()
+            before = () if is_activated else layers.norm_and_activation(channels_in)
+            after = nn.Identity()
             self.branch = nn.Sequential(*before, conv1, *middle, conv2)
         self.activation = after
         self.stochastic_depth = StochasticDepth(0.0, depth_share)
@@ -84,6 +88,9 @@ class Block(nn.Module):
 class Resnet(nn.Module):
     """Three stages of n blocks, 6n + 2 layers deep; the width doubles as the image halves.
 
+    With preactivation the first block's norm and activation stand before its shortcut too, and the
+    last block is followed by both (arXiv:1603.05027, appendix).
+
     Dropout sits before the classifier only: before a batch norm it would shift the variance
     between training and evaluation (Li et al. 2019, arXiv:1801.05134).
     """
@@ -105,13 +112,11 @@ class Resnet(nn.Module):
         blocks = []
         for index, (before, after) in enumerate(zip([width, *widths], widths, strict=False)):
             stride, share = 1 if before == after else 2, (index + 1) / len(widths)
-            blocks.append(Block(block, layers, before, after, stride, share))
-        first, last = [layers.conv(channels, width)], list[nn.Module]()
-        if block == "basic":
-            first += layers.norm_and_activation(width)
-        else:
-            last += layers.norm_and_activation(widths[-1])
-        self.first = nn.Sequential(*first)
+            blocks.append(
+                Block(block, layers, before, after, stride, share, is_activated=index == 0)
+            )
+        last = () if block == "basic" else layers.norm_and_activation(widths[-1])
+        self.first = nn.Sequential(layers.conv(channels, width), *layers.norm_and_activation(width))
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Sequential(*last)
         self.dropout = nn.Dropout(0.0)

@@ -54,6 +54,20 @@ def test_blocks_apply_norm_and_activation_where_the_papers_have_them() -> None:
     torch.testing.assert_close(pre(images), expected)
 
 
+def test_preactivation_begins_and_ends_as_in_the_paper() -> None:
+    """Norm and activation come once before the first block splits, and after the last sum."""
+    network = Resnet(channels=1, depth=8, width=4, outputs=3, block="preactivation")
+    images = torch.randn(5, 1, 8, 8)
+    conv, norm, _ = network.first
+    hidden = functional.relu(norm(conv(images)))
+    conv1, norm1, _, conv2 = network.blocks[0].branch
+    hidden = hidden + conv2(functional.relu(norm1(conv1(hidden))))
+    hidden = network.blocks[2](network.blocks[1](hidden))
+    norm, _ = network.last
+    pooled = functional.relu(norm(hidden)).mean((2, 3))
+    torch.testing.assert_close(network(images), network.head(pooled))
+
+
 def test_stochastic_depth_grows_evenly_and_can_leave_all_branches_out() -> None:
     network = Resnet(channels=1, depth=20, width=4, outputs=3)
     depths = network.rate_holders()["stochastic_depth"]
