@@ -48,6 +48,7 @@ TrapCode = Literal[
     "tiny_batch_norm",
     "zero_initialization",
     "deep_sigmoid",
+    "muon_without_matrices",
     "loss_terms_apart",
     "more_parameters_than_samples",
     "data_not_seen",

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from raytune_pipe.advice import advised_over, overlaps
 from raytune_pipe.base import ConfigError, Value
+from raytune_pipe.conditions import applying
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment import Experiment, TrapCode
 from raytune_pipe.problems import Path, Problem
@@ -20,6 +23,7 @@ from raytune_pipe.variants import (
     get,
     has,
     is_component_choice,
+    put,
     to_plain,
     to_trial,
 )
@@ -31,7 +35,11 @@ MOST_SIGMOID_LAYERS = 2
 """Hidden layers: a sigmoid's slope is at most 1/4, and gradients shrink by it at each layer."""
 FARTHEST_APART = 100.0
 """Times the weight of one term of a loss that another one's may be: two decades."""
+OF_KERNELS = ("cnn", "resnet")
+"""Models whose hidden weights have four dimensions, all of them."""
 MORE_PARAMETERS: TrapCode = "more_parameters_than_samples"
+THAT_FIT_DATA = ("model", "loss", "augmentations")
+"""The parts of a trial whose values may be ruled out by its data."""
 WIDEST_LINEAR = 10.0
 """Times its lower bound that a learning rate's upper one may be on a linear scale."""
 
@@ -64,9 +72,9 @@ def traps(experiment: Experiment) -> list[Trap]:
 def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
     """What only the data and the built model show: what does not fit together, and traps.
 
-    Loads the dataset, and builds a model of each kind that is chosen from. Data that cannot be read
-    here may well be on the cluster, so that is a trap only. The user's own code is not run: what
-    only reads a file must not.
+    Loads the dataset, and builds a model of each kind that is chosen from, and with each bound and
+    option of what is searched in it. Data that cannot be read here may well be on the cluster, so
+    that is a trap only. The user's own code is not run: what only reads a file must not.
     """
     from raytune_pipe.training.data import load_data
     from raytune_pipe.training.trial_size import MisfitError, trial_size
@@ -94,8 +102,40 @@ def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
             if size.has_more_parameters:
                 trap = Trap(MORE_PARAMETERS, case.where("model.kind"), size.warning)
                 found.setdefault(MORE_PARAMETERS, trap)
+    for problem in _values_that_do_not_fit(experiment):
+        problems.setdefault(problem.path, problem)
     kept = [trap for trap in found.values() if trap.code not in experiment.ignore]
     return list(problems.values()), kept
+
+
+def _values_that_do_not_fit(experiment: Experiment) -> Iterator[Problem]:
+    """Bounds and options of searched fields, each by itself, that the data rules out."""
+    plain, space = to_plain(experiment.trial), experiment.search_space
+    for path in space:
+        if path.partition(".")[0] not in THAT_FIT_DATA or is_component_choice(space[path]):
+            continue
+        for variant in applying(plain, space, path):
+            if _misfit(variant.plain):
+                continue  # whatever the value; told where that part stands
+            for value in _Case(variant.plain, space).ends(path):
+                if reason := _misfit(put(variant.plain, path, value)):
+                    yield Problem(("search_space", path), reason.removeprefix(f"{path}: "))
+
+
+def _misfit(plain: Plain) -> str | None:
+    """Why a trial does not fit its data; None where it does, or that cannot be told."""
+    from raytune_pipe.training.data import load_data
+    from raytune_pipe.training.trial_size import MisfitError, trial_size
+
+    try:
+        trial = to_trial(plain)
+        if "imported" not in (trial.dataset.kind, trial.model.kind):
+            trial_size(trial, load_data(trial.dataset))
+    except MisfitError as error:
+        return error.reason
+    except (ConfigError, ImportError, ValidationError):
+        return None
+    return None
 
 
 @dataclass(frozen=True)
@@ -122,11 +162,14 @@ class _Case:
         return ("trial", *path.split("."))
 
     def largest(self, path: str) -> float:
-        """The largest number that a field can be, also in a list; 0 where it holds none."""
+        """The largest number that a field can be; 0 where it holds none.
+
+        Of a list, one for each layer, the last is left out: no other layer comes behind it.
+        """
         numbers = [
             float(one)
             for end in self.ends(path)
-            for one in (end if isinstance(end, list | tuple) else [end])
+            for one in (end[:-1] if isinstance(end, list | tuple) else [end])
             if isinstance(one, int | float) and not isinstance(one, bool)
         ]
         return max(numbers, default=0.0)
@@ -244,6 +287,23 @@ def _deep_sigmoid(case: _Case) -> Iterator[Trap]:
         )
 
 
+def _muon_without_matrices(case: _Case) -> Iterator[Trap]:
+    """Jordan et al. (2024) flatten kernels into matrices for Muon; torch's takes none."""
+    model = get(case.plain, "model.kind")
+    is_muon = get(case.plain, "optimizer.kind") == "muon"
+    meet = case.may_meet("optimizer", "model.kind", model) and case.may_meet(
+        "model", "optimizer.kind", "muon"
+    )
+    if is_muon and model in OF_KERNELS and meet:
+        yield Trap(
+            "muon_without_matrices",
+            case.where("optimizer.kind"),
+            f"a {model} has kernels and no matrix but its output layer, so that muon leaves all of "
+            "its weights to AdamW; choose adamw, which does the same, or sgd, or try muon on "
+            "another model",
+        )
+
+
 def _loss_terms_apart(case: _Case) -> Iterator[Trap]:
     weights = {
         path: weight
@@ -282,5 +342,6 @@ _OF_A_TRIAL: tuple[Callable[[_Case], Iterator[Trap]], ...] = (
     _tiny_batch_norm,
     _zero_initialization,
     _deep_sigmoid,
+    _muon_without_matrices,
     _loss_terms_apart,
 )

@@ -104,6 +104,21 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "deep_sigmoid",
         "trial/model/activation",
     ),
+    "muon": (
+        {"trial": {"model": {"kind": "resnet"}, "optimizer": {"kind": "muon"}}},
+        "muon_without_matrices",
+        "trial/optimizer/kind",
+    ),
+    "muon that is searched": (
+        {
+            "search_space": {
+                "model": {"kind": "choice", "options": [{"kind": "mlp"}, {"kind": "cnn"}]},
+                "optimizer": {"kind": "choice", "options": [{"kind": "sgd"}, {"kind": "muon"}]},
+            }
+        },
+        "muon_without_matrices",
+        "search_space/optimizer",
+    ),
 }
 
 
@@ -134,6 +149,19 @@ def test_each_trap_is_told_with_its_place_and_can_be_silenced(name: str) -> None
             },
         },
         {"trial": {"model": CNN | {"spatial_dropout": 0.0, "dropout": 0.5}}},
+        {"trial": {"model": NORMED | {"dropout": [0.0, 0.5]}}},  # no norm comes behind the last
+        {"trial": {"model": CNN | {"spatial_dropout": [0.0, 0.5]}}},
+        {"trial": {"optimizer": {"kind": "muon"}}},
+        {
+            "search_space": {
+                "model": {"kind": "choice", "options": [{"kind": "mlp"}, {"kind": "cnn"}]},
+                "optimizer": {
+                    "kind": "choice",
+                    "options": [{"kind": "sgd"}, {"kind": "muon"}],
+                    "when": {"model.kind": ["mlp"]},
+                },
+            }
+        },
         {"trial": {"model": {"kind": "mlp", "widths": [8, 8], "activation": "sigmoid"}}},
     ],
 )
@@ -154,6 +182,25 @@ def test_a_loss_that_does_not_fit_the_task_is_a_problem() -> None:
     (problem,), _ = data_traps(make(trial={"loss": {"kind": "mse"}}))
     assert problem.path == ("trial", "loss")
     assert "the dataset's is classification" in problem.message
+
+
+def test_searched_values_that_the_data_rules_out_are_problems() -> None:
+    trial = {"model": {"kind": "cnn", "filters": [4]}, "augmentations": {"crop": {"padding": 2}}}
+    paddings = {"kind": "int_uniform", "low": 0, "high": 8}
+    weights = {"kind": "choice", "options": [[1.0] * 10, [1.0, 2.0]]}
+    loss = {"kind": "cross_entropy", "class_weights": [1.0] * 10}
+    searched = {"augmentations.crop.padding": paddings, "loss.class_weights": weights}
+    problems, _ = data_traps(make(trial=trial | {"loss": loss}, search_space=searched))
+    assert {problem.path: problem.message.partition(", but")[0] for problem in problems} == {
+        ("search_space", "augmentations.crop.padding"): "must be below the 8 pixels of the images",
+        ("search_space", "loss.class_weights"): "must have one weight for each of the 10 classes",
+    }
+    assert (
+        data_traps(make(trial=trial, search_space={next(iter(searched)): paddings | {"high": 7}}))[
+            0
+        ]
+        == []
+    )
 
 
 def test_data_that_is_not_here_is_told_and_no_problem(tmp_path: Any) -> None:
