@@ -1,6 +1,7 @@
 """Regularizers that belong to no other part: penalties, clipping; a mapping keyed by kind.
 
-Weight decay is the optimizer's, label smoothing the loss's, dropout the model's.
+Weight decay is the optimizer's, label smoothing the loss's, dropout the model's. Weights that a
+user's own network does not train are left alone.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,8 @@ class L1(Component):
         """Scalar to add to the loss."""
         import torch
 
-        sums = [weight.abs().sum() for weight in model.parameters() if weight.ndim >= 2]
-        return self.weight * torch.stack(sums).sum()
+        sums = [weight.abs().sum() for weight in _trained_weights(model)]
+        return self.weight * torch.stack(sums).sum() if sums else torch.zeros(())
 
 
 class L2(Component):
@@ -42,7 +43,7 @@ class L2(Component):
         """Add to the gradients in place."""
         import torch
 
-        weights = [p for p in model.parameters() if p.ndim >= 2 and p.grad is not None]
+        weights = [weight for weight in _trained_weights(model) if weight.grad is not None]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         if gradients:
             own = [weight.detach() for weight in weights]
@@ -135,9 +136,8 @@ class MaxNorm(Component):
 
     def after_step(self, model: "nn.Module") -> None:
         """Scale the weights in place."""
-        for weight in model.parameters():
-            if weight.ndim >= 2:
-                weight.data.renorm_(2, 0, self.max_norm)
+        for weight in _trained_weights(model):
+            weight.data.renorm_(2, 0, self.max_norm)
 
 
 class WeightAveraging(Component):
@@ -201,6 +201,11 @@ class Regularizers(Component):
 
 _TINY = 1e-12
 """Below it a norm is that of rounding errors."""
+
+
+def _trained_weights(model: "nn.Module") -> "list[nn.Parameter]":
+    """Those of two dimensions or more: biases and norm layers have fewer."""
+    return [each for each in model.parameters() if each.requires_grad and each.ndim >= 2]
 
 
 def _clipping(max_norm: float) -> "Callable[[Tensor], Tensor]":

@@ -54,11 +54,14 @@ def weights(model: nn.Module) -> Iterator[Weight]:
 def zero_biases(model: nn.Module) -> None:
     """Set all biases to zero, but an LSTM's forget gates to 1, so that it remembers at first.
 
-    (Jozefowicz et al. 2015, "An Empirical Exploration of Recurrent Network Architectures".)
+    (Jozefowicz et al. 2015, "An Empirical Exploration of Recurrent Network Architectures".) An
+    embedding's vector for padding, which is never trained, is zero as well.
     """
     for module in model.modules():
         if isinstance(module, NORMS):
             continue
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            nn.init.zeros_(module.weight[module.padding_idx])
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.ndim >= 2 or "bias" not in name:
                 continue

@@ -176,6 +176,16 @@ def test_max_norm_shortens_the_weights_of_each_unit() -> None:
     assert (after[4].norm(dim=1) <= bound + 1e-5).all()
 
 
+def test_weights_that_are_not_trained_are_left_alone() -> None:
+    model = nn.Sequential(nn.Linear(3, 4).requires_grad_(False), nn.Linear(4, 2))
+    frozen, trained = (cast(nn.Linear, layer).weight for layer in model)
+    before = frozen.clone()
+    torch.testing.assert_close(L1(weight=1.0).penalty(model), trained.abs().sum())
+    MaxNorm(max_norm=0.01).after_step(model)
+    assert torch.equal(frozen, before)
+    assert L1().penalty(model.requires_grad_(False)) == 0.0
+
+
 def test_gradients_change_in_one_order_whatever_that_of_the_file() -> None:
     text = '{"clip_norm": {}, "clip_value": {}, "clip_type_norm": {}, "l2": {}, "unit_norm": {}}'
     found = Regularizers.model_validate_json(text).active()

@@ -60,7 +60,9 @@ def test_preactivation_begins_and_ends_as_in_the_paper() -> None:
     images = torch.randn(5, 1, 8, 8)
     conv, norm, _ = network.first
     hidden = functional.relu(norm(conv(images)))
-    conv1, norm1, _, conv2 = network.blocks[0].branch
+    first = network.blocks[0]
+    assert isinstance(first, Block)
+    conv1, norm1, _, conv2 = first.branch
     hidden = hidden + conv2(functional.relu(norm1(conv1(hidden))))
     hidden = network.blocks[2](network.blocks[1](hidden))
     norm, _ = network.last

@@ -72,6 +72,12 @@ def test_an_embedding_gives_vectors_of_unit_size_under_he() -> None:
     assert model.get_parameter("0.weight").std().item() == pytest.approx(1.0, rel=0.05)
 
 
+def test_padding_stays_a_vector_of_zeros() -> None:
+    model = nn.Embedding(5, 4, padding_idx=2)
+    HeNormal().apply(model, generator())
+    assert model.weight.any(dim=1).tolist() == [True, True, False, True, True]
+
+
 def test_an_activation_that_serves_several_layers_counts_for_each() -> None:
     shared = nn.Tanh()
     model = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared, nn.Linear(2, 2))
