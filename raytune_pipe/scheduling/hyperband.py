@@ -12,6 +12,9 @@ from typing import NamedTuple
 from raytune_pipe.base import unit_draw
 from raytune_pipe.scheduling.decisions import Decision, Report, TrialId
 
+_ROUNDING = 1e-9
+"""Against errors of floating point: 33 / 2.2 is 14.999999999999998."""
+
 
 class Bracket(NamedTuple):
     """Trials that are halved together, and where."""
@@ -58,10 +61,10 @@ def round_sizes(epochs: int, grace_epochs: int, reduction_factor: float) -> dict
     n = ceil(B / R * eta^s / (s + 1)) with B = (s_max + 1) R, all as in the paper's algorithm 1.
     """
     most = 0
-    while epochs / reduction_factor ** (most + 1) >= grace_epochs:
+    while _share(epochs, reduction_factor, most + 1) >= grace_epochs:
         most += 1
     return {
-        number: math.ceil((most + 1) * reduction_factor**number / (number + 1))
+        number: math.ceil((most + 1) * reduction_factor**number / (number + 1) - _ROUNDING)
         for number in range(most, -1, -1)
     }
 
@@ -75,16 +78,21 @@ def rungs(epochs: int, grace_epochs: int, reduction_factor: float) -> tuple[int,
 
 def _rungs(number: int, epochs: int, reduction_factor: float) -> tuple[int, ...]:
     """Whole epochs, rounded down, so that no bracket trains more than its share."""
-    return tuple(int(epochs / reduction_factor**left) for left in range(number, 0, -1))
+    return tuple(_share(epochs, reduction_factor, left) for left in range(number, 0, -1))
+
+
+def _share(whole: int, reduction_factor: float, times: int) -> int:
+    """What is left of a number divided so many times by the reduction factor, rounded down."""
+    return math.floor(whole / reduction_factor**times + _ROUNDING)
 
 
 def _bracket(number: int, trials: int, epochs: int, reduction_factor: float) -> Bracket:
-    counts = [math.floor(trials / reduction_factor**rung) for rung in range(number)]
+    counts = [_share(trials, reduction_factor, rung) for rung in range(number)]
     return Bracket(
         number,
         trials,
         rungs=_rungs(number, epochs, reduction_factor),
-        kept=tuple(max(1, math.floor(count / reduction_factor)) for count in counts),
+        kept=tuple(max(1, _share(count, reduction_factor, 1)) for count in counts),
     )
 
 

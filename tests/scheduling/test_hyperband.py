@@ -47,6 +47,12 @@ def test_rungs_are_whole_epochs_within_the_brackets_share() -> None:
     assert rungs(1, 1, 3.0) == ()
 
 
+def test_a_fractional_reduction_factor_loses_no_rung_to_rounding() -> None:
+    assert rungs(33, 15, 2.2) == (15,)  # 33 / 2.2 is 14.999999999999998 in floating point
+    assert rungs(81, 1, 2.7)[-1] == 30
+    assert round_sizes(33, 15, 2.2) == {1: 3, 0: 2}
+
+
 def test_whole_rounds_come_first_and_the_rest_keeps_their_proportions() -> None:
     sizes = [(one.number, one.trials) for one in brackets(2 * 17 + 8, 9, 1, 3.0)]
     assert sum(round_sizes(9, 1, 3.0).values()) == 17  # 9, 5 and 3
