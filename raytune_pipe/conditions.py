@@ -63,10 +63,25 @@ def applying(plain: Plain, space: Space, path: str) -> list[Variant]:
 def _settings(plain: Plain, space: Space, when: Mapping[str, tuple[Value, ...]]) -> Iterator[Plain]:
     """The trial with the first value of every parent, then with each of the others."""
     first = {parent: values[0] for parent, values in when.items()}
-    yield _with_parents(plain, space, first)
+    yield _with_parents(plain, space, _with_ancestors(first, space))
     for parent, values in when.items():
         for value in values[1:]:
-            yield _with_parents(plain, space, {**first, parent: value})
+            named = _with_ancestors({**first, parent: value}, space)
+            yield _with_parents(plain, space, named)
+
+
+def _with_ancestors(parents: Mapping[str, Value], space: Space) -> dict[str, Value]:
+    """Values of parents, after values of those that they depend on with which they apply."""
+    found = dict(parents)
+    while above := {
+        name: values[0]
+        for parent in found
+        if (path := _path_of(parent, space))
+        for name, values in (space[path].when or {}).items()
+        if name not in found
+    }:
+        found = {**above, **found}
+    return found
 
 
 def _with_parents(plain: Plain, space: Space, parents: Mapping[str, Value]) -> Plain:

@@ -309,6 +309,19 @@ def test_a_bound_need_only_be_valid_where_it_applies() -> None:
     experiment({"optimizer.nesterov": FLAG, "optimizer.momentum": momentum}, trial=trial)
 
 
+def test_a_bound_is_tried_where_what_it_depends_on_applies_itself() -> None:
+    """Six heads fit into a width of 48 alone, and are searched only there."""
+    text = {"dataset": {"kind": "text", "length": 16}, "loss": {"kind": "cross_entropy"}}
+    trial = {**text, "model": {"kind": "transformer", "width": 64, "heads": 4}}
+    heads = {"kind": "choice", "options": [4, 6], "when": {"model.width": [48]}}
+    searched = {
+        "model.width": {"kind": "choice", "options": [48, 64]},
+        "model.heads": heads,
+        "model.dropout": {"kind": "uniform", "low": 0, "high": 0.5, "when": {"model.heads": [6]}},
+    }
+    experiment(searched, trial=trial)
+
+
 def test_all_that_does_not_fit_together_is_told_at_once() -> None:
     told = problems(
         {"optimizer.lx": LR, "batch_size": {"kind": "choice", "options": [0, 1.5]}},
