@@ -1,6 +1,7 @@
 """How many trials share a GPU: what `gpus: auto` comes to, from a measured peak of memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
@@ -10,12 +11,11 @@ from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment import Experiment, Resources
 from raytune_pipe.trial import Trial
 from raytune_pipe.variants import (
-    choice_above,
-    get,
+    Plain,
+    combinations,
     has,
     is_component_choice,
     put,
-    put_option,
     to_plain,
     to_trial,
 )
@@ -27,6 +27,7 @@ MARGIN = 1.25
 """Times the measured peak that a trial gets: the allocator's blocks fall apart as it trains."""
 MOST_PER_GPU = 8
 """Trials that share a GPU at most, however small they are: each has a context of its own."""
+BATCH, PARTS, PRECISION = "batch_size", "micro_batches", "precision"
 
 
 class GpuShare(NamedTuple):
@@ -42,57 +43,43 @@ class GpuShare(NamedTuple):
 def largest_trials(experiment: Experiment) -> list[Trial]:
     """The trials of a search space that can take the most memory, one for each distinct model.
 
-    The largest batch size, the upper bounds of all that is searched beneath ``model``, and every
-    combination of the components that are chosen from. Combinations that are not valid are left
-    out, as no trial has them.
+    Every combination of the components that are chosen from, each with the fewest micro-batches,
+    the largest batch size, and the upper bounds of all that is searched beneath ``dataset`` and
+    ``model``. What does not go together with the values before it is left as it was.
     """
     space = experiment.search_space
-    plains = [to_plain(experiment.trial)]
-    for path in sorted(space, key=lambda path: _depth(path, space)):
-        plains = [larger for plain in plains for larger in _enlarged(plain, path, space[path])]
+    plains: list[Plain] = list(combinations(to_plain(experiment.trial), space))
+    for path, distribution in space.items():
+        if _is_of_size(path) and not is_component_choice(distribution):
+            values = _largest(path, distribution)
+            plains = [larger for plain in plains for larger in _enlarged(plain, path, values)]
     found = {to_json(plain): plain for plain in plains}
-    return [trial for plain in found.values() for trial in _valid(plain)]
+    return [to_trial(plain) for plain in found.values()]
 
 
-def _depth(path: str, space: dict[str, Distribution]) -> int:
-    """How many choices of components stand above a path."""
-    above = choice_above(path, space)
-    return 0 if above is None else 1 + _depth(above, space)
+def _is_of_size(path: str) -> bool:
+    """Whether what a hyperparameter stands for lies in memory while a trial trains."""
+    return path in (BATCH, PARTS, PRECISION) or path.startswith(("dataset.", "model."))
 
 
-def _enlarged(plain: dict[str, Any], path: str, distribution: Distribution) -> Iterator[Any]:
-    """The trial with each of the values that may take the most; as it is where none does."""
-    if is_component_choice(distribution):
-        if get(plain, path) is None and not has(plain, path):
-            yield plain
-            return
-        for option in distribution.options:
-            try:
-                yield put_option(plain, path, option)
-            except ValidationError:
-                continue
-        return
-    is_of_size = path == "batch_size" or path.startswith("model.")
-    if not (is_of_size and has(plain, path)):
-        yield plain
-        return
-    yield from (put(plain, path, value) for value in _largest(distribution))
+def _enlarged(plain: Plain, path: str, values: Sequence[Any]) -> list[Plain]:
+    """The trial with each of the values that it is valid with; as it is where there is none."""
+    found: list[Plain] = []
+    for value in values if has(plain, path) else ():
+        with suppress(ValidationError):
+            larger = put(plain, path, value)
+            to_trial(larger)
+            found.append(larger)
+    return found or [plain]
 
 
-def _largest(distribution: Distribution) -> Sequence[Any]:
-    """The upper bound, or the largest option; all options where they have no order."""
+def _largest(path: str, distribution: Distribution) -> Sequence[Any]:
+    """The value that takes the most memory; all options where they have no order."""
     if distribution.kind != "choice":
-        return (distribution.high,)
-    numbers = [one for one in distribution.options if isinstance(one, int | float)]
-    is_ordered = len(numbers) == len(distribution.options)
-    return (max(numbers),) if is_ordered else tuple(distribution.options)
-
-
-def _valid(plain: dict[str, Any]) -> Iterator[Trial]:
-    try:
-        yield to_trial(plain)
-    except ValidationError:
-        return
+        return (distribution.low if path == PARTS else distribution.high,)
+    if not distribution.ordered:
+        return distribution.options
+    return (distribution.labels[0 if path == PARTS else -1],)
 
 
 def share_of(peaks: Sequence["MemoryPeak"]) -> GpuShare:

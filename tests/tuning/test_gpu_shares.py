@@ -18,13 +18,14 @@ from raytune_pipe.tuning.gpu_shares import (
 GIB = 2**30
 
 
-def experiment(search_space: dict[str, object]) -> Experiment:
-    trial = {
+def experiment(search_space: dict[str, object], **fields: object) -> Experiment:
+    trial: dict[str, object] = {
         "dataset": {"kind": "digits"},
         "model": {"kind": "mlp"},
         "loss": {"kind": "cross_entropy"},
         "optimizer": {"kind": "sgd", "lr": 0.1},
         "epochs": 2,
+        **fields,
     }
     plain = {"name": "x", "trials": 4, "trial": trial, "search_space": search_space}
     return Experiment.model_validate_json(json.dumps(plain))
@@ -69,6 +70,35 @@ def test_each_component_that_is_chosen_from_is_measured() -> None:
     assert kinds == {(m, o) for m in ("mlp", "resnet") for o in ("sgd", "adamw")}
     assert len(found) == 4
     assert {one.model.width for one in found if one.model.kind == "resnet"} == {32}
+
+
+def test_more_data_in_fewer_parts_takes_the_most() -> None:
+    (largest,) = largest_trials(
+        experiment(
+            {
+                "micro_batches": {"kind": "int_uniform", "low": 1, "high": 8},
+                "dataset.max_samples": {"kind": "choice", "options": [500, 1000, 100]},
+            },
+            micro_batches=4,
+        )
+    )
+    assert (largest.micro_batches, leaves(largest)["dataset.max_samples"]) == (1, 1000)
+
+
+def test_upper_bounds_that_do_not_go_together_leave_a_trial_to_measure() -> None:
+    """Eight heads do not fit into a width of 100, though each bound is valid by itself."""
+    (largest,) = largest_trials(
+        experiment(
+            {
+                "model.width": {"kind": "int_uniform", "low": 24, "high": 100},
+                "model.heads": {"kind": "choice", "options": [2, 4, 8]},
+            },
+            dataset={"kind": "text", "length": 16},
+            model={"kind": "transformer", "width": 64, "heads": 4},
+        )
+    )
+    found = leaves(largest)
+    assert (found["model.width"], found["model.heads"]) == (100, 4)
 
 
 def peak(allocator_gib: float, context_gib: float = 0.5, total_gib: float = 16.0) -> MemoryPeak:
