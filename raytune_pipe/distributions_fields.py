@@ -79,7 +79,8 @@ def require_center(prior: Prior | None, low: float, high: float) -> None:
     """Raise ValueError unless a prior's center lies within the bounds."""
     if prior is not None and not low <= prior.center <= high:
         raise ValueError(
-            f"prior.center must lie from low {low:g} to high {high:g}, but got {prior.center:g}"
+            f"prior.center must lie from low {exactly(low)} to high {exactly(high)}, but got"
+            f" {exactly(prior.center)}"
         )
 
 
@@ -90,6 +91,11 @@ def _above_zero(low: float) -> float:
             f"must be above 0 on a log scale, but got {low:g}; {start} is a common start"
         )
     return low
+
+
+def exactly(number: float) -> str:
+    """A number in 12 significant digits: 0.9990001, and 0.3 for 0.30000000000000004."""
+    return f"{number:.12g}"
 
 
 ABOVE_ZERO = AfterValidator(_above_zero)

@@ -5,14 +5,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from raytune_pipe.base import Value
-from raytune_pipe.distributions_fields import clamp, is_number, number_of, require_range
+from raytune_pipe.distributions_fields import (
+    clamp,
+    exactly,
+    is_number,
+    number_of,
+    require_range,
+)
 
 MOST_QUANTA = 10**6
 """In a range: finer ones are as good as none."""
 LEAST_QUANTUM = 1e-6
-"""Times the larger bound; `DIGITS` tell neighbors apart that are so far from each other."""
-DIGITS = 12
-"""Significant digits of a quantized value: 0.3, not 0.30000000000000004."""
+"""Times the larger bound; `exactly` tells neighbors apart that are so far from each other."""
 
 
 class Scale(NamedTuple):
@@ -59,8 +63,8 @@ def require_real_range(scale: Scale, low: float, high: float, quantum: float | N
         return
     if scale is LOG and low < quantum:
         raise ValueError(
-            f"low must be at least the quantum on a log scale, but got low {low:g} and quantum"
-            f" {quantum:g}"
+            f"low must be at least the quantum on a log scale, but got low {exactly(low)} and"
+            f" quantum {exactly(quantum)}"
         )
     least = max((high - low) / MOST_QUANTA, LEAST_QUANTUM * max(abs(low), abs(high)))
     if quantum < least:
@@ -68,8 +72,8 @@ def require_real_range(scale: Scale, low: float, high: float, quantum: float | N
     last = max(quanta(low, high, quantum), 1)
     if not math.isclose((high - low) / quantum, last, rel_tol=1e-9):
         raise ValueError(
-            f"high must be low plus a whole number of quanta of {quantum:g}, but got {high:g};"
-            f" {_rounded(low + last * quantum):g} is the nearest"
+            f"high must be low plus a whole number of quanta of {exactly(quantum)}, but got"
+            f" {exactly(high)}; {exactly(low + last * quantum)} is the nearest"
         )
 
 
@@ -123,8 +127,4 @@ def quantized(low: float, high: float, quantum: float, index: int) -> float:
     """The value of that number, from low on, in few digits; the last is high."""
     if index <= 0 or index >= quanta(low, high, quantum):
         return low if index <= 0 else high
-    return clamp(_rounded(low + index * quantum), low, high)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    return clamp(float(exactly(low + index * quantum)), low, high)

@@ -305,6 +305,14 @@ def test_json_round_trip(distribution: Distribution) -> None:
         ({"kind": "uniform", "low": 0, "high": 1, "quantum": 0}, "greater than 0"),
         ({"kind": "uniform", "low": 0, "high": 1, "quantum": 0.3}, "but got 1; 0.9 is the nearest"),
         ({"kind": "uniform", "low": 0, "high": 1, "quantum": 3}, "but got 1; 3 is the nearest"),
+        (
+            {"kind": "uniform", "low": 0.0005, "high": 1000, "quantum": 0.001},
+            "but got 1000; 1000.0005 is the nearest",
+        ),
+        (
+            {"kind": "log_uniform", "low": 0.09999999, "high": 1, "quantum": 0.1},
+            "but got low 0.09999999 and quantum 0.1",
+        ),
         ({"kind": "uniform", "low": 0, "high": 1, "quantum": 1e-9}, "must be at least 1e-06"),
         ({"kind": "log_uniform", "low": 1, "high": 5, "quantum": 2}, "at least the quantum"),
         ({"kind": "logit_uniform", "low": 0, "high": 0.5}, "greater than 0"),
@@ -314,6 +322,10 @@ def test_json_round_trip(distribution: Distribution) -> None:
         (
             {"kind": "uniform", "low": 0, "high": 1, "prior": {"center": 2}},
             "prior.center must lie from low 0 to high 1, but got 2",
+        ),
+        (
+            {"kind": "uniform", "low": 0, "high": 0.999, "prior": {"center": 0.9990001}},
+            "prior.center must lie from low 0 to high 0.999, but got 0.9990001",
         ),
         (
             {"kind": "int_uniform", "low": 2, "high": 4, "prior": {"center": 1}},
