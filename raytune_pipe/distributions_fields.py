@@ -129,7 +129,7 @@ def same_kind(left: Value, right: Value) -> bool:
 
 
 def label_of(option: Any) -> Value:
-    """An option as a hyperparameter's value: a component's kind, a list's JSON text."""
-    if isinstance(option, dict):
+    """An option as a hyperparameter's value: a component's kind; else, if nested, its JSON text."""
+    if isinstance(option, dict) and "kind" in option:
         return str(option["kind"])
-    return list_text(option) if isinstance(option, list | tuple) else option
+    return list_text(option) if isinstance(option, list | tuple | dict) else option

@@ -1,12 +1,15 @@
 """What must hold between a searcher and the rest of an experiment, each of them valid by itself."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from raytune_pipe.base import Value
 from raytune_pipe.components.schedulers import Scheduler
 from raytune_pipe.components.searchers import Grid, Points, Searcher, draws_from_results
+from raytune_pipe.distributions import Choice
+from raytune_pipe.distributions_fields import label_of
 from raytune_pipe.problems import Path, Problem, listed, near, shown
-from raytune_pipe.search_space import SearchSpace, Values
+from raytune_pipe.search_space import Hyperparameter, SearchSpace, Values
 
 POPULATIONS = ("pbt", "pb2")
 """Schedulers whose trials all start at once and take over each other's values."""
@@ -70,6 +73,13 @@ def _configuration_problems(
         if one.name in given and not one.distribution.contains(value):
             message = f"must lie in the search space of {one.name}, but got {shown(value)}"
             yield Problem((*place, one.name), message, depends_on)
+        elif fields := _other_fields(one, searcher.configurations[number].get(one.name)):
+            message = (
+                f"must be the name of an option, such as {shown(value)}, or the option as it is,"
+                f" but got another {listed(fields)}; give what is searched of it by its own name,"
+                f" such as {one.name.removesuffix('kind')}{fields[0]}"
+            )
+            yield Problem((*place, one.name), message, depends_on)
         elif one.name in given and unmet and unmet.parent in known:
             message = f"must be left out, as {unmet.parent} is {shown(known[unmet.parent])}"
             yield Problem((*place, one.name), message, depends_on, is_at_key=True)
@@ -77,3 +87,11 @@ def _configuration_problems(
             known[one.name] = None
         elif not unmet and one.distribution.contains(value):
             known[one.name] = value
+
+
+def _other_fields(one: Hyperparameter, given: Any) -> list[str]:
+    """What a given component says that its option does not; a trial would have the option's."""
+    if not isinstance(given, dict) or not isinstance(one.distribution, Choice):
+        return []
+    option = one.distribution.option(label_of(given))
+    return [name for name in given if name not in option or given[name] != option[name]]

@@ -16,7 +16,7 @@ from raytune_pipe.base import ConfigError, Value
 from raytune_pipe.conditions import applying
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment import Experiment, TrapCode
-from raytune_pipe.problems import Path, Problem
+from raytune_pipe.problems import Path, Problem, listed
 from raytune_pipe.variants import (
     Plain,
     combinations,
@@ -223,14 +223,22 @@ def _outside_advice(experiment: Experiment) -> Iterator[Trap]:
     for path, distribution in space.items():
         advice = advised_over(path, plain, space)
         if advice is not None and not overlaps(distribution, advice.distribution):
-            advised = advice.distribution
-            ends = advised.labels if advised.kind == "choice" else (advised.low, advised.high)
             yield Trap(
                 "outside_advice",
                 ("search_space", path),
-                f"nothing of this range is in the advised one, {ends[0]:g} to {ends[-1]:g}"
+                f"nothing of this range is in the advised one, {_extent(advice.distribution)}"
                 f" ({advice.reason.rstrip('.')}); see raytune-pipe advise {path}",
             )
+
+
+def _extent(distribution: Distribution) -> str:
+    """Both ends of a range; options that have no order one by one."""
+    if distribution.kind != "choice":
+        return f"{distribution.low:g} to {distribution.high:g}"
+    options = distribution.labels
+    if not distribution.ordered:
+        return listed(map(str, options))
+    return f"{options[0]:g} to {options[-1]:g}"
 
 
 def _dropout_before_batch_norm(case: _Case) -> Iterator[Trap]:

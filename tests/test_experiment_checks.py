@@ -136,6 +136,18 @@ NETS = {"kind": "imported", "target": "nets:Net", "args": {"width": 8}}
             "must lie in the search space of optimizer.lr, but got 2",
         ),
         (
+            {"optimizer.lr": LR},
+            {"searcher": points({"optimizer.lr": {"a": 1}})},
+            "searcher.configurations.0.optimizer.lr",
+            "must lie in the search space of optimizer.lr, but got",
+        ),
+        (
+            {"optimizer": SGD_OR_ADAMW},
+            {"searcher": points({"optimizer.kind": {"kind": "sgd", "lr": 0.3}})},
+            "searcher.configurations.0.optimizer.kind",
+            "but got another lr; give what is searched of it by its own name, such as optimizer.lr",
+        ),
+        (
             {"optimizer": SGD_OR_ADAMW, "optimizer.momentum": {**SHARE, "low": 0.5}},
             {"searcher": points({"optimizer.kind": "adamw", "optimizer.momentum": 0.5})},
             "searcher.configurations.0.optimizer.momentum",
@@ -307,6 +319,12 @@ def test_a_bound_need_only_be_valid_where_it_applies() -> None:
     momentum = {**SHARE, "when": {"optimizer.nesterov": [False]}}
     trial = {"optimizer": {"kind": "sgd", "nesterov": True}}
     experiment({"optimizer.nesterov": FLAG, "optimizer.momentum": momentum}, trial=trial)
+
+
+def test_a_given_option_may_stand_there_whole() -> None:
+    whole = points({"optimizer.kind": {"kind": "sgd", "nesterov": True}}, {"optimizer.kind": "sgd"})
+    first, second = experiment({"optimizer": SGD_OR_ADAMW}, searcher=whole, trials=2).plan()
+    assert first.values == second.values
 
 
 def test_a_bound_is_tried_where_what_it_depends_on_applies_itself() -> None:

@@ -45,6 +45,11 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "outside_advice",
         "search_space/optimizer.lr",
     ),
+    "lists": (
+        {"search_space": {"model.widths": {"kind": "choice", "options": [[8], [16]]}}},
+        "outside_advice",
+        "search_space/model.widths",
+    ),
     "dropout between norms": (
         {"trial": {"model": NORMED | {"dropout": 0.2}}},
         "dropout_before_batch_norm",
