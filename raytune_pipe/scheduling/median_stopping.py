@@ -28,10 +28,12 @@ class _Course:
 class MedianStopping:
     """Stops a trial whose best score is worse than the median of the others' running averages.
 
-    All others that have reported at that epoch count, whether they still run, have finished or
-    were stopped; with fewer than ``min_trials`` of them nothing is decided. Averages begin where
-    the grace ends, as Ray's do: the high losses of the first epochs would raise them so far that
-    no trial would be worse. (The paper's begin with the first report: ``grace_epochs`` of 1.)
+    All others that have reported at that epoch count, as Ray's do, whether they still run, have
+    finished or were stopped; with fewer than ``min_trials`` of them nothing is decided. (In the
+    paper only those that have finished count; of trials that begin together none has.) Averages
+    begin where the grace ends, as Ray's do: the high losses of the first epochs would raise them so
+    far that no trial would be worse. (The paper's begin with the first report: ``grace_epochs`` of
+    1.)
 
     A diverged trial is stopped, and counts with what it had reported before.
     """

@@ -95,7 +95,9 @@ def check_signal(subject: Subject, test: RangeTest) -> tuple[Finding, ShortRun]:
         for part in parts_of(task, outputs, held_out.targets)
     ]
     loss = task.plain_loss(outputs, held_out.targets).item()
-    return _finding(judged, f"val_loss {loss:.3g} after {STEPS} steps at {rate:.2g}"), run
+    return _finding(
+        judged, f"val_loss {loss:.3g} after {len(run.step_seconds)} steps at {rate:.2g}"
+    ), run
 
 
 def _pooled(subject: Subject) -> Split:

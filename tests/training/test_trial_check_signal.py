@@ -1,9 +1,20 @@
+import json
+
 import pytest
 import torch
 from torch.nn import functional
 
+from raytune_pipe.training.data import load_data
 from raytune_pipe.training.trial_check_findings import RangeTest
-from raytune_pipe.training.trial_check_signal import Association, _judged, associated, usable_rate
+from raytune_pipe.training.trial_check_runs import Place, Subject
+from raytune_pipe.training.trial_check_signal import (
+    Association,
+    _judged,
+    associated,
+    check_signal,
+    usable_rate,
+)
+from raytune_pipe.trial import Trial
 
 
 def test_perfect_predictions_correlate_fully() -> None:
@@ -52,6 +63,20 @@ def test_hard_data_is_told_from_shuffled_labels(
     }
     judged = _judged("", probes)
     assert (judged.verdict, judged.fault) == (verdict, fault)
+
+
+def test_a_network_that_diverges_is_not_said_to_have_trained_on() -> None:
+    plain = {
+        "dataset": {"kind": "diabetes"},
+        "model": {"kind": "mlp"},
+        "loss": {"kind": "mse"},
+        "optimizer": {"kind": "sgd", "lr": 1e30},
+    }
+    trial = Trial.model_validate_json(json.dumps(plain))
+    subject = Subject(trial, load_data(trial.dataset), Place())
+    finding, run = check_signal(subject, RangeTest((), (), None, None, None))
+    assert len(run.step_seconds) < 10
+    assert f"val_loss nan after {len(run.step_seconds)} steps" in finding.found
 
 
 def test_network_trains_at_a_rate_at_which_the_loss_falls() -> None:
