@@ -8,7 +8,10 @@ Without Ray the same is done for every k in tests/faults/test_decisions.py.
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+import click
 
 from raytune_pipe.results.journal import JOURNAL, read_events
 
@@ -20,13 +23,15 @@ KILLS_AFTER = (2, 5, 9)
 """Reports: before the first barrier, and after the first and the second."""
 
 
-def main() -> None:
+@click.command()
+@click.option("--only", multiple=True, type=click.Choice(SCHEDULERS), help="A scheduler.")
+def main(only: Sequence[str]) -> None:
     """Kill, go on, compare, print; exit with 1 if a decision differs."""
     folder = Path(tempfile.mkdtemp(prefix="fault-decisions-"))
     failed = False
     print("| scheduler | killed after report | decisions and ends | differing |")
     print("| --- " * 4 + "|", flush=True)
-    for scheduler in SCHEDULERS:
+    for scheduler in only or SCHEDULERS:
         whole = KilledRun(folder / scheduler, scheduler, concurrent=1)
         whole.end()
         expected = decided(read_events(whole.path / JOURNAL))
