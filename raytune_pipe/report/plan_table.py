@@ -11,6 +11,7 @@ from rich.table import Table
 from raytune_pipe.base import Value, to_json
 from raytune_pipe.components.schedulers_populations import Pb2, Pbt
 from raytune_pipe.distributions import Choice, Distribution, LogUniform, Uniform
+from raytune_pipe.distributions_fields import exactly
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.scheduling.hyperband import Bracket
 from raytune_pipe.scheduling.successive_halving import ControlPrice, rungs
@@ -75,11 +76,11 @@ def describe_distribution(distribution: Distribution) -> str:
     """A distribution in words: ``log_uniform 0.0001 to 1``, ``choice of 16, 32, 64``."""
     if isinstance(distribution, Choice):
         return f"choice of {', '.join(map(number, distribution.labels))}"
-    words = f"{distribution.kind} {number(distribution.low)} to {number(distribution.high)}"
+    words = f"{distribution.kind} {exactly(distribution.low)} to {exactly(distribution.high)}"
     if isinstance(distribution, Uniform | LogUniform) and distribution.quantum is not None:
-        words += f" by {number(distribution.quantum)}"
+        words += f" by {exactly(distribution.quantum)}"
     if prior := distribution.prior:
-        words += f", likeliest {number(prior.center)} ({prior.confidence} confidence)"
+        words += f", likeliest {exactly(prior.center)} ({prior.confidence} confidence)"
     return words
 
 

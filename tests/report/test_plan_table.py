@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from raytune_pipe.distributions import Choice, LogUniform
+from raytune_pipe.distributions import Choice, LogUniform, OneMinusLogUniform
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.report.plan_table import describe_distribution, number, plan_mapping, plan_table
 from raytune_pipe.scheduling.successive_halving import is_control
@@ -149,5 +149,7 @@ def test_no_control_arm_is_not_told_of() -> None:
 
 def test_values_in_words() -> None:
     assert describe_distribution(LogUniform(low=1e-5, high=0.1)) == "log_uniform 1e-05 to 0.1"
+    near_one = OneMinusLogUniform(low=0.9, high=0.9999999)
+    assert describe_distribution(near_one) == "one_minus_log_uniform 0.9 to 0.9999999"
     assert describe_distribution(Choice(options=("b", "a"))) == "choice of b, a"
     assert [number(value) for value in (None, True, 1.0, 3, "x")] == ["null", "true", "1", "3", "x"]
