@@ -9,9 +9,9 @@ from raytune_pipe.components.losses_fit import (
     ClassWeights,
     Mixing,
     OutputLayer,
-    require_one_weight_each,
     require_task,
     require_two_classes,
+    weights_of_classes,
 )
 from raytune_pipe.components.task import Task, TaskKind
 
@@ -34,16 +34,18 @@ class CrossEntropy(Component):
     label_smoothing: Annotated[Probability, MUTABLE] = 0.0
     """Share of the target that is spread evenly over all classes."""
     class_weights: ClassWeights = None
-    """Multiplies the loss of the samples of each class, in order; null is 1 for all. The mean is
-    over samples, not over weights, so 1 on average keeps the meaning of the learning rate."""
+    """Multiplies the loss of the samples of each class, in order; balanced is n / (classes * count)
+    for a class that count of the n training samples have, and equal, as null, is 1 for all. The
+    mean is over samples, not over weights, so 1 on average keeps the meaning of the learning
+    rate."""
 
     def build(self, task: Task) -> "nn.Module":
         """Module: logits [batch, classes, ...], class indices [batch, ...] -> scalar."""
         from raytune_pipe.networks import losses
 
         require_task(self.kind, self.fits, task)
-        require_one_weight_each(self.class_weights, task)
-        return losses.CrossEntropy(self.label_smoothing, self.class_weights)
+        weights = weights_of_classes(self.class_weights, task)
+        return losses.CrossEntropy(self.label_smoothing, weights)
 
     def set_rates(self, module: "nn.Module") -> None:
         """Set label smoothing on the live module."""
@@ -65,15 +67,15 @@ class Nll(Component):
     kind: Literal["nll"] = "nll"
     """Name of the loss."""
     class_weights: ClassWeights = None
-    """Multiplies the loss of the samples of each class, in order; null is 1 for all."""
+    """Multiplies the loss of the samples of each class, in order; balanced and equal are as in
+    cross_entropy, null is 1 for all."""
 
     def build(self, task: Task) -> "nn.Module":
         """Module: log-probabilities [batch, classes, ...], class indices [batch, ...] -> scalar."""
         from raytune_pipe.networks import losses
 
         require_task(self.kind, self.fits, task)
-        require_one_weight_each(self.class_weights, task)
-        return losses.NegativeLogLikelihood(self.class_weights)
+        return losses.NegativeLogLikelihood(weights_of_classes(self.class_weights, task))
 
     def set_rates(self, module: "nn.Module") -> None:
         """Set nothing: it has no mutable hyperparameter."""
@@ -87,7 +89,8 @@ class BinaryCrossEntropy(Component):
     """Sigmoid cross-entropy of two classes, the second of which counts as positive.
 
     The model has an output for each class, and their difference is the logit: without a weight
-    this is the softmax cross-entropy.
+    this is the softmax cross-entropy. Where a sample may have several labels, each label is a
+    target of two classes (see dataset parquet), and has this loss as a term of weighted_sum.
     """
 
     fits: ClassVar[frozenset[TaskKind]] = frozenset({"classification"})
@@ -136,17 +139,18 @@ class Focal(Component):
     """Of two classes: multiplies the loss of the second one's samples, and 1 - alpha those of the
     first; null is 1 for both."""
     class_weights: ClassWeights = None
-    """Multiplies the loss of the samples of each class, in order; null is 1 for all."""
+    """Multiplies the loss of the samples of each class, in order; balanced and equal are as in
+    cross_entropy, null is 1 for all."""
 
     def build(self, task: Task) -> "nn.Module":
         """Module: logits [batch, classes, ...], class indices [batch, ...] -> scalar."""
         from raytune_pipe.networks import losses
 
         require_task(self.kind, self.fits, task)
-        require_one_weight_each(self.class_weights, task)
+        weights = weights_of_classes(self.class_weights, task)
         if self.alpha is not None:
             require_two_classes("focal with alpha", task)
-        return losses.Focal(self.gamma, self.alpha, self.class_weights)
+        return losses.Focal(self.gamma, self.alpha, weights)
 
     def set_rates(self, module: "nn.Module") -> None:
         """Set gamma and alpha on the live module."""

@@ -1,6 +1,5 @@
 """Which tasks and which output layers a loss fits."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -15,7 +14,9 @@ OutputLayer = Literal["linear", "log_softmax"]
 """What a model must end in: a linear layer, or log-probabilities of the classes."""
 Mixing = Literal["losses", "targets", "refused"]
 """Of mixed samples: the weighted losses by both targets, or the loss by the weighted targets."""
-ClassWeights = Annotated[tuple[NonNegative, ...], Field(min_length=2)] | None
+ClassWeights = (
+    Annotated[tuple[NonNegative, ...], Field(min_length=2)] | Literal["balanced", "equal"] | None
+)
 
 
 def require_task(kind: str, fits: frozenset[TaskKind], task: Task) -> None:
@@ -36,13 +37,42 @@ def require_two_classes(kind: str, task: Task) -> None:
         )
 
 
-def require_one_weight_each(class_weights: Sequence[float] | None, task: Task) -> None:
-    """Raise `ConfigError` where there are weights, but not one for each class."""
-    if class_weights is not None and len(class_weights) != task.outputs:
+def weights_of_classes(class_weights: ClassWeights, task: Task) -> tuple[float, ...] | None:
+    """The weight of each class, in order; None where all are 1.
+
+    A balanced one is n / (classes * count), where ``count`` of the n training samples have the
+    class, so that all classes weigh the same in sum, and a sample 1 on average.
+
+    Raises `ConfigError` where there are weights, but not one for each class, or a balanced one
+    would be infinite.
+    """
+    if class_weights is None or class_weights == "equal":
+        return None
+    if class_weights == "balanced":
+        return _balanced(task)
+    if len(class_weights) != task.outputs:
         raise ConfigError(
             f"loss.class_weights: must have one weight for each of the {task.outputs} classes, but"
             f" got {len(class_weights)}; give them in the order of the classes"
         )
+    return class_weights
+
+
+def _balanced(task: Task) -> tuple[float, ...]:
+    if task.class_counts is None:
+        raise ConfigError(
+            "loss.class_weights: balanced must know how many training samples each class has, but"
+            " the data's task does not say; load it with load_data, or call Data.counted"
+        )
+    if absent := [label for label, count in enumerate(task.class_counts) if not count]:
+        which = f"class {absent[0]} has" if len(absent) == 1 else f"{len(absent)} classes have"
+        raise ConfigError(
+            "loss.class_weights: balanced must have a training sample of each of the"
+            f" {task.outputs} classes, but {which} none; give the weights as a list, or a larger"
+            " training part"
+        )
+    samples = sum(task.class_counts)
+    return tuple(samples / (task.outputs * count) for count in task.class_counts)
 
 
 def require_shape(task: Task, outputs: "Tensor", targets: "Tensor") -> None:

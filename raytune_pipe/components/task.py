@@ -1,7 +1,7 @@
 """What a dataset gives to a trial: tensors in three parts, and the task they pose."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Task:
     """
     parts: Mapping[str, "Task"] = field(default_factory=dict)
     """The tasks that several are made of, by name; each has its columns of outputs and targets."""
+    class_counts: tuple[int, ...] | None = None
+    """Training samples of each class, of tokens positions; None before `Data.counted`."""
 
     def plain_loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Mean cross-entropy or mean squared error, without any extras, so that trials compare.
@@ -104,3 +106,22 @@ class Data:
     validation: Split
     test: Split
     task: Task
+
+    def counted(self) -> "Data":
+        """The same, its task with the counts of the classes in the training part."""
+        return replace(self, task=_counted(self.task, self.train.targets))
+
+
+def _counted(task: Task, targets: "Tensor") -> Task:
+    import torch
+
+    if task.kind == "several":
+        columns = torch.split(targets, [part.columns for part in task.parts.values()], 1)
+        parts = zip(task.parts.items(), columns, strict=True)
+        return replace(task, parts={name: _counted(part, own) for (name, part), own in parts})
+    if task.kind == "regression":
+        return task
+    classes = targets.flatten().long()
+    known = classes[(classes >= 0) & (classes < task.outputs)]
+    counts = torch.bincount(known, minlength=task.outputs)
+    return replace(task, class_counts=tuple(counts.tolist()))

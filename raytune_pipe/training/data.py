@@ -14,14 +14,17 @@ _loaded: dict[str, Data] = {}
 
 
 def load_data(dataset: Dataset) -> Data:
-    """The dataset in memory, shared by all trials of this process with the same configuration."""
+    """The dataset in memory, shared by all trials of this process with the same configuration.
+
+    Its task has the counts of the classes.
+    """
     key = dataset.model_dump_json()
     if key not in _loaded:
         while len(_loaded) >= DATASETS_KEPT:
             del _loaded[next(iter(_loaded))]
         # Whichever trial comes first loads for the others, so its seed must not touch the data.
         seed_generators("data", key)
-        _loaded[key] = dataset.load()
+        _loaded[key] = dataset.load().counted()
     return _loaded[key]
 
 

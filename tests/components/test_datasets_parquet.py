@@ -8,9 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.nn import functional
 
 from raytune_pipe.base import ConfigError
 from raytune_pipe.components.datasets_parquet import Parquet
+from raytune_pipe.components.losses_classification import BinaryCrossEntropy
+from raytune_pipe.components.losses_several import Term, WeightedSum
 from raytune_pipe.components.task import Data, Task
 
 DRAW = np.random.default_rng(0)
@@ -89,6 +92,20 @@ def test_several_targets_are_a_task_of_several(tmp_path: Path) -> None:
     few = written(tmp_path, columns, "size", "level", "color", max_samples=8).load()
     kept = few.task.parted(torch.zeros(8, 7), few.train.targets)
     assert kept["level"][1].bincount().tolist() == [2, 2, 2, 2]
+
+
+def test_several_labels_of_a_row_have_a_sigmoid_each(tmp_path: Path) -> None:
+    labels = {"long": NUMBERS > 50, "red": COLORS == "red", "last": CLASSES == 3}
+    data = written(tmp_path, {"x": NUMBERS} | labels, *labels).load()
+    terms = {name: Term(loss=BinaryCrossEntropy()) for name in labels}
+    outputs = torch.randn(len(data.train.targets), 6)
+    found = WeightedSum(terms=terms).build(data.task)(outputs, data.train.targets)
+    expected = functional.binary_cross_entropy_with_logits(
+        outputs[:, 1::2] - outputs[:, ::2], data.train.targets
+    )
+    torch.testing.assert_close(found, 3 * expected)
+    long, short = (data.train.inputs[data.train.targets[:, 0] == label] for label in (1, 0))
+    assert long.min() > short.max()  # true is the second class
 
 
 def test_text_is_one_hot_by_the_categories_of_the_training_part(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 from torch.nn import functional
 
 from raytune_pipe.base import ConfigError
 from raytune_pipe.components.losses import Loss, require_outputs
 from raytune_pipe.components.losses_classification import CrossEntropy
-from raytune_pipe.components.task import Task
+from raytune_pipe.components.task import Data, Split, Task
 from raytune_pipe.trial import Trial, is_mutable, leaves
 
 LOSS: TypeAdapter[Any] = TypeAdapter(Loss)
@@ -68,6 +71,36 @@ def test_class_weights_multiply_each_samples_loss(positions: tuple[int, ...]) ->
     torch.testing.assert_close(focal(outputs, targets), each.mean())
     nll = built(CLASSES, kind="nll", class_weights=WEIGHTS)
     torch.testing.assert_close(nll(outputs.log_softmax(1), targets), each.mean())
+
+
+def counted(task: Task, targets: Tensor) -> Task:
+    split = Split(torch.zeros(len(targets), 4), targets)
+    return Data(split, split, split, task).counted().task
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "focal", "nll"])
+def test_balanced_class_weights_are_those_of_scikit_learn(kind: str) -> None:
+    targets = torch.tensor([2, 0, 2, 1, 2, 2, 0, 2, 2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets.numpy())
+    task = counted(CLASSES, targets)
+    weights = built(task, kind=kind, class_weights="balanced").get_buffer("class_weights")
+    torch.testing.assert_close(weights, torch.tensor(expected, dtype=torch.float32))
+    assert weights[targets].mean() == pytest.approx(1.0)
+    assert built(task, kind=kind, class_weights="equal").class_weights is None
+
+
+def test_the_terms_of_a_weighted_sum_are_balanced_each_by_its_own_classes() -> None:
+    task = Task("several", (4,), 7, parts={"digit": CLASSES, "slant": NUMBERS, "side": TWO})
+    digits, sides = torch.tensor([0, 1, 1, 2, 2, 2]), torch.tensor([1, 0, 0, 0, 0, 1])
+    columns = [digits[:, None].float(), torch.randn(6, 2), sides[:, None].float()]
+    term = {"loss": {"kind": "cross_entropy", "class_weights": "balanced"}}
+    terms = {"digit": term, "slant": SUM["terms"]["slant"], "side": term}
+    loss = loss_of({"kind": "weighted_sum", "terms": terms})
+    module = loss.build(counted(task, torch.cat(columns, 1)))
+    for name, targets in (("digit", digits), ("side", sides)):
+        expected = compute_class_weight("balanced", classes=targets.unique().numpy(), y=targets)
+        found = module.losses[name].class_weights
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32))
 
 
 def test_class_weights_are_no_part_of_a_checkpoint() -> None:
@@ -240,6 +273,25 @@ REFUSED = [
         TWO,
         {"kind": "nll", "class_weights": WEIGHTS},
         r"loss\.class_weights: must have one weight for each of the 2 classes, but got 3",
+    ),
+    (
+        CLASSES,
+        {"kind": "focal", "class_weights": "balanced"},
+        r"loss\.class_weights: balanced must know how many training samples each class has",
+    ),
+    (
+        replace(CLASSES, class_counts=(3, 0, 2)),
+        {"kind": "cross_entropy", "class_weights": "balanced"},
+        r"loss\.class_weights: balanced must have a training sample .* but class 1 has none",
+    ),
+    (
+        replace(SEVERAL, parts=SEVERAL.parts | {"digit": replace(CLASSES, class_counts=(0, 0, 2))}),
+        SUM
+        | {
+            "terms": SUM["terms"]
+            | {"digit": {"loss": {"kind": "nll", "class_weights": "balanced"}}}
+        },
+        r"loss\.terms\.digit\.loss\.class_weights: balanced must .* but 2 classes have none",
     ),
     (TOKENS, {"kind": "centre"}, "centre must have one class for each sample"),
     (

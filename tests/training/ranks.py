@@ -32,6 +32,7 @@ ADAMW = {"kind": "adamw", "lr": 0.01}
 PARTLY_USED = {"kind": "imported", "target": "tests.training.ranks:PartlyUsed"}
 WHOLE = {"l2": {}, "clip_value": {}, "clip_layer_norm": {"max_norm": 0.1}, "max_norm": {}}
 CENTRE = {"kind": "centre", "weight": 0.5}
+BALANCED = {"kind": "cross_entropy", "class_weights": "balanced"}
 HEADED = {"kind": "imported", "target": "tests.training.ranks:Headed"}
 
 
@@ -55,6 +56,7 @@ CASES = {
     "averages": Case({"model": RESNET, "regularizers": {"weight_averaging": {"decay": 0.9}}}),
     "gradients of a whole batch": Case({"model": MLP, "regularizers": WHOLE}),
     "centre": Case({"model": HEADED, "loss": CENTRE, "micro_batches": 2}, 49),
+    "balanced classes": Case({"model": MLP, "loss": BALANCED, "micro_batches": 2}, 49),
     "diverges": Case({"model": MLP, "optimizer": {"kind": "sgd", "lr": 1e30}}),
 }
 
@@ -113,7 +115,7 @@ def make_data(samples: int) -> Data:
         return Split(inputs, inputs.flatten(1)[:, :3].argmax(1))
 
     task = Task("classification", (1, 4, 4), 3, {"spread": lambda outputs, _: outputs.std()})
-    return Data(split(samples), split(31), split(20), task)
+    return Data(split(samples), split(31), split(20), task).counted()
 
 
 def told(report: EpochReport) -> dict[str, Any]:

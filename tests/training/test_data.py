@@ -37,6 +37,12 @@ def test_a_dataset_is_loaded_once() -> None:
     assert load_data(Digits()) is load_data(Digits())
 
 
+def test_its_task_counts_the_classes_that_are_trained_on() -> None:
+    for dataset in (Digits(), Digits(max_samples=30)):
+        data = load_data(dataset)
+        assert data.task.class_counts == tuple(data.train.targets.bincount().tolist())
+
+
 def test_a_third_dataset_takes_the_place_of_the_oldest() -> None:
     oldest = load_data(Digits(split_seed=10))
     load_data(Digits(split_seed=11))
