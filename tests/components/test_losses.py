@@ -30,6 +30,7 @@ SUM: dict[str, Any] = {
     },
 }
 WEIGHTS = (0.5, 1.0, 2.5)
+BALANCED = {"loss": {"kind": "cross_entropy", "class_weights": "balanced"}}
 
 
 def loss_of(plain: dict[str, Any]) -> Any:
@@ -93,8 +94,7 @@ def test_the_terms_of_a_weighted_sum_are_balanced_each_by_its_own_classes() -> N
     task = Task("several", (4,), 7, parts={"digit": CLASSES, "slant": NUMBERS, "side": TWO})
     digits, sides = torch.tensor([0, 1, 1, 2, 2, 2]), torch.tensor([1, 0, 0, 0, 0, 1])
     columns = [digits[:, None].float(), torch.randn(6, 2), sides[:, None].float()]
-    term = {"loss": {"kind": "cross_entropy", "class_weights": "balanced"}}
-    terms = {"digit": term, "slant": SUM["terms"]["slant"], "side": term}
+    terms = {"digit": BALANCED, "slant": SUM["terms"]["slant"], "side": BALANCED}
     loss = loss_of({"kind": "weighted_sum", "terms": terms})
     module = loss.build(counted(task, torch.cat(columns, 1)))
     for name, targets in (("digit", digits), ("side", sides)):
@@ -285,12 +285,10 @@ REFUSED = [
         r"loss\.class_weights: balanced must have a training sample .* but class 1 has none",
     ),
     (
-        replace(SEVERAL, parts=SEVERAL.parts | {"digit": replace(CLASSES, class_counts=(0, 0, 2))}),
-        SUM
-        | {
-            "terms": SUM["terms"]
-            | {"digit": {"loss": {"kind": "nll", "class_weights": "balanced"}}}
-        },
+        replace(
+            SEVERAL, parts={"digit": replace(CLASSES, class_counts=(0, 0, 2)), "slant": NUMBERS}
+        ),
+        {"kind": "weighted_sum", "terms": SUM["terms"] | {"digit": BALANCED}},
         r"loss\.terms\.digit\.loss\.class_weights: balanced must .* but 2 classes have none",
     ),
     (TOKENS, {"kind": "centre"}, "centre must have one class for each sample"),
@@ -334,10 +332,14 @@ def test_outputs_must_be_those_of_the_layer_that_the_loss_takes() -> None:
     require_outputs(nll, CLASSES, outputs.log_softmax(1).bfloat16(), targets)
     require_outputs(cross_entropy, CLASSES, torch.zeros(7, 3), targets)
     require_outputs(nll, CLASSES, torch.full((7, 3), torch.nan), targets)
+    near_by_chance = torch.tensor([[0.4, 0.61], [0.2, 0.799]])
+    require_outputs(cross_entropy, TWO, near_by_chance, torch.tensor([0, 1]))
     with pytest.raises(ConfigError, match="model: must end in log-probabilities under loss nll"):
         require_outputs(nll, CLASSES, outputs, targets)
     with pytest.raises(ConfigError, match="model: must end in a linear layer under loss cross_e"):
         require_outputs(cross_entropy, CLASSES, outputs.softmax(1).bfloat16(), targets)
+    with pytest.raises(ConfigError, match="model: must end in a linear layer under loss cross_e"):
+        require_outputs(cross_entropy, CLASSES, outputs.softmax(1), targets)
     side_by_side = torch.cat([outputs.softmax(1), torch.randn(7, 2)], dim=1)
     with pytest.raises(ConfigError, match="model: must end in a linear layer"):
         require_outputs(loss_of(SUM), SEVERAL, side_by_side, torch.randint(3, (7, 3)).float())
