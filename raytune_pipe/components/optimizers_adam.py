@@ -95,7 +95,7 @@ class Adamax(Component):
     beta2: Annotated[Fraction, MUTABLE] = 0.999
     """Decay of the largest gradient so far."""
     eps: Annotated[Positive, MUTABLE] = 1e-8
-    """Below which no gradient counts as the largest."""
+    """Added to the size of each gradient, so that none counts as zero."""
     weight_decay: Annotated[NonNegative, MUTABLE] = 0.0
     """Times the weight, added to its gradient."""
     decay_biases_and_norms: bool = True

@@ -106,7 +106,10 @@ class Cosine(Component):
 
 
 class Plateau(Component):
-    """Multiply the rate by ``factor`` whenever the score has stopped improving."""
+    """Multiply the rate by ``factor`` whenever ``val_loss`` has stopped falling.
+
+    That is so whatever the experiment's objective.
+    """
 
     kind: Literal["plateau"] = "plateau"
     """Name of the schedule."""
@@ -115,7 +118,7 @@ class Plateau(Component):
     patience: CountOrZero = 10
     """Epochs without improvement that are let pass; the next one reduces."""
     threshold: NonNegative = 1e-4
-    """Share of the best score by which a score must be lower to count as an improvement."""
+    """Share of the lowest loss by which a loss must be lower to count as an improvement."""
     cooldown: CountOrZero = 0
     """Epochs after a reduction in which none is counted as bad."""
     floor: Probability = 0.0

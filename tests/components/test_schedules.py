@@ -315,8 +315,42 @@ def test_cosine_moves_within_an_epoch_and_stays_at_its_end() -> None:
     assert Cosine(final_factor=0.2).factors(progress(EPOCHS + 3), []).lr == 0.2
 
 
-def test_warmup_passes_the_momentum_factor_on() -> None:
-    assert Warmup(then=Constant()).factors(progress(0), []) == Factors(lr=0.1, momentum=1.0)
+@each_schedule
+def test_warmup_multiplies_the_rate_of_what_it_wraps_and_leaves_its_momentum(
+    member: type[Component],
+) -> None:
+    """Also where it is longer than the trial: then its ramp is not over at the end."""
+    then, scores = example(member), score_curve(0)
+    for planned, length in ((EPOCHS, 60), (1, 5)):
+        for index in range(10 * planned):
+            at = progress(index / 10, epochs=planned)
+            seen = scores[: int(at.epoch)]
+            own, ramp = then.factors(at, seen), 0.2 + 0.8 * min(at.epoch / length, 1)
+            found = Warmup(epochs=length, start_factor=0.2, then=then).factors(at, seen)
+            assert found == (pytest.approx(ramp * own.lr, abs=1e-15), own.momentum)
+
+
+def test_a_trial_of_one_epoch_passes_through_what_depends_on_the_plan() -> None:
+    middle = [
+        schedule.factors(progress(0.5, epochs=1), [])
+        for schedule in (
+            Cosine(),
+            Polynomial(power=2.0),
+            OneCycle(peak_at=0.5, momentum_factor=0.8),
+            WarmupStableDecay(warmup=1.0, decay=0.0, start_factor=0.2),
+        )
+    ]
+    expected = [Factors(0.5), Factors(0.25), Factors(1.0, 0.8), Factors(0.6)]
+    for found, wanted in zip(middle, expected, strict=True):
+        assert found == pytest.approx(wanted)
+
+
+def test_a_rate_is_what_it_says_under_any_base_rate() -> None:
+    schedule = Piecewise(rates={0: 0.3, 2: 0.02})
+    for base_lr in (1e-5, 0.05, 7.0):
+        for epoch, rate in ((0.0, 0.3), (1.9, 0.3), (2.0, 0.02)):
+            at = progress(epoch)._replace(base_lr=base_lr)
+            assert base_lr * schedule.factors(at, []).lr == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(
