@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raytune_pipe.base import ConfigError, Value, list_text
-from raytune_pipe.distributions import Choice, nearest_value
+from raytune_pipe.distributions import Choice, count_of, nearest_value
 from raytune_pipe.results.columns import RESERVED, STANDARD_METRICS
 from raytune_pipe.results.events import DecisionRecord, Status
 from raytune_pipe.search_space import Hyperparameter, SearchSpace
@@ -79,12 +79,18 @@ def as_value(value: Any) -> Value:
 def nearest(one: Hyperparameter, value: Value) -> Value:
     """The value of the space that is nearest to this one.
 
+    Three steps of 0.1 are 0.30000000000000004 elsewhere; here they are 0.3.
+
     Raises:
         ConfigError: none is near: it is no number, or not one of the options.
     """
     distribution = one.distribution
-    if value is None or distribution.contains(value):
-        return value
+    if value is None:
+        return None
+    if distribution.contains(value):
+        if count_of(distribution) is None:
+            return float(value)  # a whole number may be larger than a column of both can hold
+        return distribution.from_unit(distribution.to_unit(value))
     is_ordered = not isinstance(distribution, Choice) or distribution.ordered
     number = value if isinstance(value, int | float) and type(value) is not bool else math.nan
     if is_ordered and math.isfinite(number):

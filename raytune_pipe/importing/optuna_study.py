@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from pydantic import ValidationError
+
 from raytune_pipe.base import ConfigError, Value
 from raytune_pipe.distributions import (
     Choice,
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial as Trial
 
 MOST_STEPS = 64
-"""A float with a step that has no more values than this is taken as a choice of them."""
+"""A whole number with a step that has no more values than this is taken as a choice of them."""
+LARGEST_WHOLE = 2**40
+"""Of the bounds of whole numbers here, such as those of a seed that is searched."""
 STATUS: dict[str, Status] = {
     "COMPLETE": "completed",
     "PRUNED": "stopped_early",
@@ -112,24 +116,45 @@ def _distribution(name: str, theirs: Any, notes: list[str]) -> Distribution | No
         notes.append(f"{name}: has one value alone, so there is nothing to rank")
         return None
     if hasattr(theirs, "choices"):
-        return Choice(
-            options=tuple(as_value(one) if one is not None else "null" for one in theirs.choices)
-        )
+        return Choice(options=tuple(map(_option, theirs.choices)))
+    if isinstance(theirs.low, int):
+        return _of_whole_numbers(name, theirs, notes)
+    if theirs.log:
+        return LogUniform(low=theirs.low, high=theirs.high)
+    if theirs.step is not None:
+        try:
+            return Uniform(low=theirs.low, high=theirs.high, quantum=theirs.step)
+        except ValidationError:
+            notes.append(
+                f"{name}: has steps of {theirs.step:g}, too fine to tell its values apart, and is"
+                " taken as uniform without them"
+            )
+    return Uniform(low=theirs.low, high=theirs.high)
+
+
+def _of_whole_numbers(name: str, theirs: Any, notes: list[str]) -> Distribution:
     low, high, step = theirs.low, theirs.high, theirs.step
-    if isinstance(low, int):
-        if theirs.log:
-            return LogIntUniform(low=low, high=high)
-        if step == 1:
-            return IntUniform(low=low, high=high)
-    elif step is None:
-        return LogUniform(low=low, high=high) if theirs.log else Uniform(low=low, high=high)
-    count = round((high - low) / step) + 1
-    if count <= MOST_STEPS:
-        values = [low + place * step for place in range(count)]
-        return Choice(options=tuple(v if isinstance(low, int) else round(v, 12) for v in values))
-    notes.append(f"{name}: has {count:,} steps, and is taken as uniform without them")
-    kind = IntUniform if isinstance(low, int) else Uniform
-    return kind(low=low, high=high)
+    if max(abs(low), abs(high)) > LARGEST_WHOLE:
+        notes.append(f"{name}: goes beyond {LARGEST_WHOLE:,}, and is taken as a real number")
+        kind = LogUniform if theirs.log else Uniform
+        return kind(low=float(low), high=float(high))
+    if theirs.log:
+        return LogIntUniform(low=low, high=high)
+    values = range(low, high + 1, step)
+    if step == 1 or len(values) > MOST_STEPS:
+        if step > 1:
+            notes.append(f"{name}: has {len(values):,} steps, and is taken as uniform without them")
+        return IntUniform(low=low, high=high)
+    return Choice(options=tuple(values))
+
+
+def _option(choice: Any) -> Value:
+    """One of a list of choices; what is no finite number, by its name."""
+    if choice is None:
+        return "null"
+    if isinstance(choice, float) and not math.isfinite(choice):
+        return str(choice)
+    return as_value(choice)
 
 
 def _trial(
@@ -138,10 +163,7 @@ def _trial(
     params = {own_name(name, "params"): value for name, value in trial.params.items()}
     values: dict[str, Value] = {}
     for one in space:
-        value = as_value(params.get(one.name))
-        if one.name in params and value is None:
-            value = "null"
-        values[one.name] = nearest(one, value)
+        values[one.name] = nearest(one, _option(params[one.name])) if one.name in params else None
     status = STATUS[trial.state.name]
     reports = tuple(_reports(trial, values, metric, mode, objective, scale))
     if status in ("completed", "stopped_early") and not reports:

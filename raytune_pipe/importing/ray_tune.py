@@ -175,13 +175,14 @@ class _Importer:
         values = {}
         for hyperparameter in self.space:
             value = config.get(hyperparameter.name)
+            is_outside = value is not None and not hyperparameter.distribution.contains(value)
             held = nearest(hyperparameter, value)
-            if held != value and not self.is_population:
+            if is_outside and not self.is_population:
                 raise ConfigError(
                     f"search_space.{hyperparameter.name}: must hold every value that was tried, but"
                     f" trial {one.trial_id} has {value!r}; give the range that was searched"
                 )
-            self.moved += held != value
+            self.moved += is_outside
             values[hyperparameter.name] = held
         return values
 
