@@ -23,8 +23,10 @@ call = {{
     "token_mode": oct(token.stat().st_mode & 0o777) if token and token.exists() else None,
 }}
 
+log_file = Path({log!r})
+
 def note(**more):
-    with open({log!r}, "a") as log:
+    with log_file.open("a") as log:
         log.write(json.dumps({{**call, **more}}) + "\\n")
 
 note()

@@ -29,8 +29,13 @@ else:
 """
 SCONTROL = "print(*os.environ['NODES'].split(), sep='\\n')"
 PYTHON = f"""
-if words[0] == "-":
+if words[0] == "-":  # it waits for nodes: the head's step starts one, the workers' all others
+    import time
     sys.stdin.read()
+    deadline = time.monotonic() + 60
+    while log_file.read_text().count('"started"') < min(int(words[2]), 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 else:
     os.execv({sys.executable!r}, [{sys.executable!r}, *words])
 """
