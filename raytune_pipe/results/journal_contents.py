@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Self
 
 from raytune_pipe.base import ResultsError
-from raytune_pipe.results.checkpoints import CheckpointFold
-from raytune_pipe.results.events import Event, FinishEvent
-from raytune_pipe.results.failures import ErrorFold
+from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import NewerVersionError, read_events
-from raytune_pipe.results.tables import TableFold, Tables
+from raytune_pipe.results.run_fold import RunFold
+from raytune_pipe.results.tables import Tables
 
 
 @dataclass
@@ -22,22 +21,19 @@ class JournalContents:
     """After how many events to keep the tables as they then stood."""
     tables: dict[int, Tables] = field(default_factory=dict)
     """Those, by number of events."""
-    fold: TableFold = field(default_factory=TableFold)
+    fold: RunFold = field(default_factory=RunFold)
+    """What follows from the events that could be read."""
     files: dict[str, str] = field(default_factory=dict)
     """The SHA-256 of each file that has an event of its own, by path."""
     checkpoints: dict[str, str] = field(default_factory=dict)
     """The SHA-256 of each checkpoint, by path; one that was made again after a crash is newer."""
     errors: dict[str, str] = field(default_factory=dict)
     """The SHA-256 of each error file, which follows from the journal, by path."""
-    finish: FinishEvent | None = None
-    """How the run ended; None where it did not, or was gone on with."""
     bytes: int = 0
     """Where its last whole event ends."""
     torn_bytes: int = 0
     damage: str | None = None
     """Why it cannot be read on from there."""
-    _stored: CheckpointFold = field(default_factory=CheckpointFold)
-    _errors: ErrorFold = field(default_factory=ErrorFold)
 
     @classmethod
     def read(cls, journal: Path, keep: Collection[int]) -> Self:
@@ -59,22 +55,17 @@ class JournalContents:
 
     def needed_checkpoints(self) -> set[str]:
         """The paths of those that the collector never deletes as things stand."""
-        return set(self.checkpoints) - set(self._stored.unneeded())
+        return set(self.checkpoints) - set(self.fold.checkpoints.unneeded())
 
     def _add(self, event: Event, offset: int) -> None:
         self.fold.add(event)
-        self._stored.add(event)
-        self._errors.add(event)
-        for path, data in self._errors.take():
+        for path, data in self.fold.errors.take():
             self.errors[path] = sha256(data).hexdigest()
         if event["event"] == "file":
             self.files[event["path"]] = event["sha256"]
         elif event["event"] == "report" and event["checkpoint"]:
             self.checkpoints[event["checkpoint"]["path"]] = event["checkpoint"]["sha256"]
-        elif event["event"] == "finish":
-            self.finish = event
-        elif event["event"] == "resume":
-            self.finish = None
         self.bytes = offset
-        if self.fold.number in self.keep:
-            self.tables[self.fold.number] = self.fold.tables(offset)
+        number = self.fold.tables.number
+        if number in self.keep:
+            self.tables[number] = self.fold.tables.tables(offset)

@@ -2,47 +2,28 @@
 
 import re
 import shutil
-import threading
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
-from raytune_pipe.base import ResultsError, to_json
-from raytune_pipe.results.bucket_copy import BucketCopy, Now, Signature
+from raytune_pipe.base import ResultsError
+from raytune_pipe.results.bucket_copy import BucketCopy
 from raytune_pipe.results.bucket_runs import catch_up, free_uri
-from raytune_pipe.results.checkpoints import CheckpointFold
-from raytune_pipe.results.checksums import (
-    CHECKSUMS,
-    read_checksums,
-    write_checksums,
-)
-from raytune_pipe.results.events import Event, FileEvent, FinishEvent
-from raytune_pipe.results.failures import ERRORS, ErrorFold
-from raytune_pipe.results.files import (
-    digest_of,
-    leftovers,
-    storage_errors,
-    write_atomically,
-    write_errors,
-)
+from raytune_pipe.results.events import Event, FileEvent
+from raytune_pipe.results.files import digest_of, leftovers, storage_errors, write_errors
 from raytune_pipe.results.journal import JOURNAL, Journal, journal_of, read_events
 from raytune_pipe.results.locations import is_uri, local_folder, mark, take_window, uri_of
 from raytune_pipe.results.lock import Lock, take_lock
-from raytune_pipe.results.parquet_files import data_of, write_table
+from raytune_pipe.results.run_files import RunFiles
+from raytune_pipe.results.run_fold import RunFold
 from raytune_pipe.results.run_names import make_folder, require_name
-from raytune_pipe.results.status import STATUS, RunState, require_whole_journal
-from raytune_pipe.results.tables import TableFold, Tables
+from raytune_pipe.results.status import RunState, require_whole_journal
 
 CHECKPOINTS = "checkpoints"
-
-_COPIED = ("experiment.yaml", *(f"{name}.parquet" for name in Tables._fields), STATUS, CHECKSUMS)
-"""The files of a run that its bucket has too, beside the journal and the errors."""
 
 _TRIAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -63,20 +44,16 @@ class RunDirectory:
         """The bucket's side; None where the folder is all."""
         self.window = take_window(path) if bucket else None
         """What was lost with the disk of the driver before; None where nothing was."""
-        self._writing = threading.RLock()
         self.checkpoints = path / CHECKPOINTS
         """Where trials write their checkpoints, each in a folder of its own."""
         self._lock = lock
-        self._tables = TableFold()
-        self._stored = CheckpointFold()
-        self._errors = ErrorFold()
-        self._finish: FinishEvent | None = None
+        self._fold = RunFold()
+        self._files = RunFiles(path, self._require_held)
         self._published = 0
         self._made_storage = False
-        self._digests = read_checksums(path)
         self.journal = journal(path / JOURNAL, self._note)
-        self.journal.require_right = self._require_held
         """What is appended here is on disk when the append returns."""
+        self.journal.require_right = self._require_held
 
     @property
     def location(self) -> str:
@@ -177,69 +154,36 @@ class RunDirectory:
         """
         self._catch_up()
         if self.bucket:
-            self.bucket.begin(sync_seconds, self._look)
+            self.bucket.begin(sync_seconds, partial(self._files.look, journal=self.journal))
 
     def finish_copying(self) -> None:
         """Bring the bucket, if the run is in one, up to the run's end; raises likewise."""
         if self.bucket:
             self.bucket.finish()
 
-    def _look(self, copied: Mapping[str, Signature]) -> Now:
-        """The folder at one moment, as the thread that copies it needs it."""
-        with self._writing:
-            names = [*_COPIED, *(f"{ERRORS}/{name}" for name in _names(self.path / ERRORS))]
-            found = {name: _signature(self.path / name) for name in names}
-            changed = {
-                name: signature
-                for name, signature in found.items()
-                if signature and signature != copied.get(name)
-            }
-            files = {name: (self.path / name).read_bytes() for name in changed}
-            return Now(self.journal.end, files, changed)
-
     def _note(self, event: Event) -> None:
         _require_inside(event, self.path)
-        if event["event"] == "finish":
-            self._finish = event
-        elif event["event"] == "resume":
-            self._finish = None
-        self._stored.add(event)
-        self._errors.add(event)
-        self._tables.add(event)
+        self._fold.add(event)
 
     def _catch_up(self) -> None:
         """Read the journal again if an interrupt (Ctrl-C) kept an event from being noted."""
-        if self._tables.number != self.journal.number:
-            self._tables, self._stored = TableFold(), CheckpointFold()
-            self._errors = ErrorFold()
+        if self._fold.tables.number != self.journal.number:
+            self._fold = RunFold()
             for event in islice(read_events(self.journal.path), self.journal.number):
                 self._note(event)
 
     def write_file(self, name: str, text: str) -> None:
         """Write a file of the run as a whole; its hash goes into the journal."""
         data = text.encode()
-        with self._writing:
-            digest = write_atomically(self.path / name, lambda file: file.write(data))
+        digest = self._files.write(name, data)
         self.journal.append(FileEvent(event="file", path=name, sha256=digest, bytes=len(data)))
 
     def write_status(
         self, state: RunState, *, exit_code: int | None = None, error: str | None = None
     ) -> None:
         """Say in ``status.json`` how the run stands."""
-        self._require_held()
-        status = {
-            "state": state,
-            "exit_code": exit_code,
-            "trials": self._tables.counts(),
-            "error": error,
-            "journal_bytes": self.journal.offset,
-            "updated": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-        }
-        data = (to_json(status) + "\n").encode()
-        with self._writing:
-            digest = write_atomically(self.path / STATUS, lambda file: file.write(data))
-            self._digests[STATUS] = digest
-            write_checksums(self.path, self._digests)
+        tables, journal_bytes = self._fold.tables, self.journal.offset
+        self._files.write_status(state, tables, journal_bytes, exit_code=exit_code, error=error)
 
     def publish(self) -> None:
         """Bring the Parquet tables and the status of a running run up to the journal.
@@ -251,34 +195,18 @@ class RunDirectory:
         self._require_held()
         self._catch_up()
         number = self.journal.number
-        if self._tables.experiment is None or number == self._published:
+        if self._fold.tables.experiment is None or number == self._published:
             return
-        with self._writing:
-            for name, table in self._tables.tables(self.journal.offset)._asdict().items():
-                file = f"{name}.parquet"
-                previous = data_of(self.path / file, self._digests.get(file))
-                write = partial(write_table, table, previous)
-                self._digests[file] = write_atomically(self.path / file, write)
-            self._write_errors()
-            self.write_status("running")
+        self._files.publish(self._fold, self.journal.offset)
         self._published = number
-
-    def _write_errors(self) -> None:
-        """Write an error file for each attempt that has failed, where there is none."""
-        for name, data in self._errors.take():
-            path = self.path / name
-            with write_errors(path, self.path):
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-            if not path.exists():
-                write_atomically(path, partial(_write_bytes, data), self.path)
 
     def rebuild(self) -> None:
         """Write the tables and the status anew, as the journal tells of a run that was left."""
         self.publish()
-        if self._finish is None:
+        end = self._fold.finish
+        if end is None:
             self.write_status("interrupted")
         else:
-            end = self._finish
             self.write_status(end["state"], exit_code=end["exit_code"], error=end["error"])
 
     def collect_garbage(self, keep: Collection[str] = ()) -> None:
@@ -289,9 +217,9 @@ class RunDirectory:
         """
         self._require_held()
         self._catch_up()
-        for name in self._stored.unneeded(keep):
+        for name in self._fold.checkpoints.unneeded(keep):
             self._delete_checkpoint(name)
-            self._stored.forget(name)
+            self._fold.checkpoints.forget(name)
 
     def _delete_checkpoint(self, name: str) -> None:
         """Delete a checkpoint; one in a bucket once the journal there needs it no more."""
@@ -332,7 +260,7 @@ class RunDirectory:
                 (self.path / name).unlink(missing_ok=True)
         local = (str(file.relative_to(self.path)) for file in self.checkpoints.glob("*/[!.]*"))
         found = self.bucket.checkpoints() if self.bucket else local
-        for name in {*found} - {*self._stored.paths}:
+        for name in {*found} - {*self._fold.checkpoints.paths}:
             self._delete_checkpoint(name)
 
     def discard(self) -> None:
@@ -386,22 +314,3 @@ def _require_inside(event: Event, path: Path) -> None:
             f"{path / JOURNAL}: must name files of its own run alone, but trial {trial_id!r} has "
             f"{file!r}: it was made by hand; do not go on with it"
         )
-
-
-def _names(folder: Path) -> list[str]:
-    """The files of a folder, but for hidden ones."""
-    with suppress(FileNotFoundError):
-        return sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
-    return []
-
-
-def _signature(path: Path) -> Signature | None:
-    """What differs once a file was replaced; None where there is none."""
-    with suppress(FileNotFoundError):
-        found = path.stat()
-        return found.st_ino, found.st_size, found.st_mtime_ns
-    return None
-
-
-def _write_bytes(data: bytes, file: BinaryIO) -> None:
-    file.write(data)

@@ -1,11 +1,15 @@
 """``status.json``: how a run stands, for programs and for people."""
 
 import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from raytune_pipe.base import ResultsError
+from raytune_pipe.base import ResultsError, to_json
 from raytune_pipe.results.checksums import read_checked
+from raytune_pipe.results.events import Status
 from raytune_pipe.results.journal import JOURNAL
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -22,6 +26,26 @@ class RunStatus(NamedTuple):
     """Their number by status."""
     journal_bytes: int
     """The length of the journal that it was told from."""
+
+
+def status_bytes(
+    state: RunState,
+    trials: Mapping[Status | Literal["not_started"], int],
+    journal_bytes: int,
+    *,
+    exit_code: int | None,
+    error: str | None,
+) -> bytes:
+    """What ``status.json`` holds from now on; `read_status` reads it."""
+    status = {
+        "state": state,
+        "exit_code": exit_code,
+        "trials": trials,
+        "error": error,
+        "journal_bytes": journal_bytes,
+        "updated": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+    }
+    return (to_json(status) + "\n").encode()
 
 
 def read_status(path: Path) -> RunStatus | None:

@@ -163,7 +163,7 @@ def _look(folder: Path, running: bool) -> Verification:
     named = {*contents.files, *contents.checkpoints, *contents.errors}
     names = {*named, *PUBLISHED, CHECKSUMS, JOURNAL}
     files = sum((folder / name).is_file() for name in names)
-    return Verification(folder, contents.fold.number, files, tuple(problems))
+    return Verification(folder, contents.fold.tables.number, files, tuple(problems))
 
 
 def _is_journal_sound(problems: Iterable[Problem]) -> bool:
@@ -204,7 +204,7 @@ def _checksum_problems(
             "changed, or a crash came between them"
         )
         yield Problem(name, what, repairable=True)
-    expected = (STATUS,) if contents.fold.experiment is None else PUBLISHED
+    expected = (STATUS,) if contents.fold.tables.experiment is None else PUBLISHED
     for name in () if running else sorted({*published.missing} & {*expected}):
         yield Problem(name, "must be there, but is not", repairable=True)
 
@@ -213,7 +213,7 @@ def _table_problems(
     name: str, table: pa.Table, contents: JournalContents, running: bool
 ) -> list[Problem]:
     """Whether a table is as it follows from the journal, and from all of it."""
-    number, last = number_of(table), contents.fold.number
+    number, last = number_of(table), contents.fold.tables.number
     rebuilt = contents.tables.get(number)
     if rebuilt is None or not are_equal(table, getattr(rebuilt, name.removesuffix(".parquet"))):
         what = f"must be as events 1 to {number} of the journal tell, but differs"
@@ -230,8 +230,9 @@ def _status_problems(
     """Whether the status is that of the journal's end; it has a clock of its own besides."""
     if status is None or running:
         return []
-    state = contents.finish["state"] if contents.finish else status.state
-    trials = {str(name): count for name, count in contents.fold.counts().items()}
+    end = contents.fold.finish
+    state = end["state"] if end else status.state
+    trials = {str(name): count for name, count in contents.fold.tables.counts().items()}
     told = RunStatus(state, trials, contents.bytes)
     if status == told:
         return []
