@@ -18,7 +18,7 @@ from pydantic import (
 
 from raytune_pipe import variants
 from raytune_pipe.advice import Advised, Entries, advice_problems, with_advice
-from raytune_pipe.base import Component, ConfigError, Count, Positive, Seed, Value, seed_draw
+from raytune_pipe.base import Component, ConfigError, Positive, Seed, Value, seed_draw
 from raytune_pipe.components.schedulers import Fifo, Scheduler
 from raytune_pipe.components.searchers import Points, Random, Searcher
 from raytune_pipe.components.searchers_tpe import Past, Tpe
@@ -30,13 +30,14 @@ from raytune_pipe.experiment_checks import (
     search_space_problems,
 )
 from raytune_pipe.problems import problems_of, shown, to_validation_error
+from raytune_pipe.resources import Resources, Retries
 from raytune_pipe.results.locations import normalized
+from raytune_pipe.results.run_names import NAME
+from raytune_pipe.scheduling.decisions import DecisionMaker, trial_id_of
 from raytune_pipe.search_space import SearchSpace, Values
 from raytune_pipe.searcher_checks import searcher_problems
 from raytune_pipe.trial import Trial, leaves
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
-Placement = Literal["pack", "spread", "strict_pack", "strict_spread"]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -74,64 +75,6 @@ class Objective(Component):
         return value if self.mode == "min" else -value
 
 
-class Resources(Component):
-    """What one trial is given."""
-
-    cpus: Positive = 1.0
-    """Processor cores, of each of its workers."""
-    gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-    """Share of a GPU, or whole GPUs, of each of its workers; auto is 0 where no node has one, else
-    the share that holds the largest trial, by its measured peak of memory."""
-    max_concurrent: Count | None = None
-    """Most trials at once; null is as many as fit."""
-    workers: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processes that train one trial together, each on its share of every batch."""
-    placement: Placement = "pack"
-    """Which nodes a trial's workers go to: pack is few nodes, spread is many; strict_pack is one
-    node and strict_spread a node each, or the trial does not run."""
-    gpu_memory_gib: Positive | None = None
-    """GPU memory that a trial may take in each of its processes, in GiB, so that its neighbors on
-    the GPU keep theirs; with gpus: auto it gives the share, too. Null is no limit, or with auto
-    what was measured."""
-    accelerator: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
-    """Type of the GPU as Ray names it, such as A100 or H100; null is any."""
-
-    @field_validator("gpus")
-    @classmethod
-    def _share_or_whole(cls, value: float | str) -> float | str:
-        if isinstance(value, float) and value > 1 and not value.is_integer():
-            raise ValueError(
-                f"must be a share of one GPU or a whole number of GPUs, but got {value:g}"
-            )
-        return value
-
-    @field_validator("gpu_memory_gib", "accelerator")
-    @classmethod
-    def _of_a_gpu(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
-        if value is not None and info.data.get("gpus") == 0:
-            raise ValueError(f"must be left out where gpus is 0, but got {value}")
-        return value
-
-
-Retry = Annotated[int, Field(ge=0, le=100)]
-
-
-class Retries(Component):
-    """How often a trial starts again after a failure, from its last checkpoint, by kind of failure.
-
-    The loss of a node or of the cluster is no fault of the trial's and is not counted.
-    """
-
-    exception: Retry = 0
-    """Its code raised or called sys.exit; on the same data it would do so again."""
-    worker_died: Retry = 1
-    """Its process was killed or crashed."""
-    out_of_memory: Retry = 0
-    """It found no memory on the host or the GPU; such a configuration is infeasible."""
-    timed_out: Retry = 0
-    """It made no report within `trial_timeout_s`."""
-
-
 class PlannedTrial(NamedTuple):
     """One trial as it was drawn."""
 
@@ -150,12 +93,8 @@ MOST_DRAWS = 20
 """Of one trial, where what is drawn is not valid as a whole."""
 
 
-def _trial_id(number: int) -> str:
-    return f"{number:05d}"
-
-
 def _folder_name(name: str) -> str:
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(NAME, name):
         raise ValueError(
             "must be 1 to 100 letters, digits, dots, dashes and underscores, the first a letter or"
             f" a digit, but got {shown(name)}; it names the run's folder"
@@ -167,7 +106,7 @@ class Experiment(Component):
     """A search for the hyperparameters of a trial."""
 
     name: Annotated[
-        str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})
+        str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": f"^{NAME}$"})
     ]
     """Names the run's folder in the storage."""
     seed: Seed = 0
@@ -272,10 +211,14 @@ class Experiment(Component):
                 " space"
             ) from error
 
+    def decision_maker(self) -> DecisionMaker:
+        """What decides on its trials, before it has heard of any report."""
+        return self.scheduler.build(self.space(), self.trial_ids, self.trial.epochs, self.seed)
+
     @property
     def trial_ids(self) -> list[str]:
         """The names of all trials, also of those that are drawn later."""
-        return [_trial_id(number) for number in range(self.trials)]
+        return [trial_id_of(number) for number in range(self.trials)]
 
     def plan(self) -> list[PlannedTrial]:
         """All trials, drawn from the seed; without those that are drawn from results, `draw_next`.
@@ -307,7 +250,7 @@ class Experiment(Component):
         raise invalid
 
     def _planned(self, number: int, drawn: Values) -> PlannedTrial:
-        trial_id = _trial_id(number)
+        trial_id = trial_id_of(number)
         trial = self.trial_with(drawn, trial_id)
         validated = leaves(trial)
         values = {name: None if value is None else validated[name] for name, value in drawn.items()}

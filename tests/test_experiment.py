@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from raytune_pipe.base import ConfigError, Value, seed_draw, to_json
 from raytune_pipe.components.searchers_tpe import Past
-from raytune_pipe.experiment import Experiment, Objective, Resources, experiment_schema
+from raytune_pipe.experiment import Experiment, Objective, experiment_schema
 from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.search_space import Condition, SearchSpace
 from raytune_pipe.trial import leaves
@@ -271,32 +271,6 @@ def test_a_score_is_lower_when_better_and_nan_when_not_finite(
     got = objective.score({"val_loss": value, "epoch_s": 1.0})
     assert math.isnan(got) if score is None or math.isnan(score) else got == score
     assert math.isnan(objective.score({}))
-
-
-@pytest.mark.parametrize(
-    "resources",
-    [
-        {"cpus": 0},
-        {"gpus": -1},
-        {"gpus": 1.5},
-        {"gpus": "all"},
-        {"max_concurrent": 0},
-        {"workers": 0},
-        {"placement": "apart"},
-        {"gpu_memory_gib": 0},
-        {"gpus": 0, "gpu_memory_gib": 8},
-        {"gpus": 0, "accelerator": "A100"},
-        {"accelerator": "an A100"},
-    ],
-)
-def test_resources_that_cannot_be_are_refused(resources: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        Resources.model_validate_json(json.dumps(resources))
-
-
-@pytest.mark.parametrize("gpus", [0, 0.25, 1, 2, "auto"])
-def test_gpus_are_a_share_or_whole(gpus: float | str) -> None:
-    assert Resources.model_validate_json(json.dumps({"gpus": gpus})).gpus == gpus
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", ".hidden", "a b", "x" * 101, "-rf"])

@@ -17,7 +17,7 @@ from raytune_pipe.results.reading import Results
 from raytune_pipe.results.tables import TableFold
 from raytune_pipe.scheduling.decisions import Decision, DecisionMaker, Report
 from raytune_pipe.trial import leaves
-from raytune_pipe.tuning.extending import experiment_event
+from raytune_pipe.tuning.journal_events import experiment_event
 
 Array = NDArray[np.float64]
 Seconds = Callable[[PlannedTrial], float]

@@ -20,8 +20,9 @@ from raytune_pipe.components.schedules import Schedule
 from raytune_pipe.components.searchers import Searcher
 from raytune_pipe.components.stoppers import Stoppers
 from raytune_pipe.distributions import Distribution, Prior
-from raytune_pipe.experiment import Experiment, Objective, Resources, Retries
+from raytune_pipe.experiment import Experiment, Objective
 from raytune_pipe.report.plan_table import describe_distribution
+from raytune_pipe.resources import Resources, Retries
 from raytune_pipe.trial import Trial
 
 

@@ -1,7 +1,5 @@
 """Where a worker writes its checkpoints and finds those to start from: a folder, or a bucket."""
 
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 from raytune_pipe.results.control import STOP_KEY, is_stop_requested
 from raytune_pipe.results.locations import is_uri
 from raytune_pipe.results.object_store import ObjectStore, StoreError, with_patience
+from raytune_pipe.results.scratch import scratch_folders, scratch_prefix, sweep_scratch
 
 PATIENCE_S = 60.0
 """Seconds for which a worker tries to reach a bucket before its run ends as it cannot be stored."""
@@ -59,9 +58,9 @@ class BucketFiles:
         self._kept: list[Path] = []
         self._looked_at = 0.0
         self._is_stop_requested = False
-        sweep_scratch()
+        sweep_kept_checkpoints()
         self._scratch = tempfile.TemporaryDirectory(
-            prefix=f"{_SCRATCH}{os.getpid()}-", ignore_cleanup_errors=True
+            prefix=scratch_prefix(_SCRATCH), ignore_cleanup_errors=True
         )
 
     def path_to_write(self, name: str) -> Path:
@@ -130,24 +129,10 @@ def checkpoint_files(location: str) -> FolderFiles | BucketFiles:
     return BucketFiles(location) if is_uri(location) else FolderFiles(Path(location))
 
 
-def sweep_scratch() -> None:
-    """Delete the scratch folders of this user's processes that are gone."""
-    for folder in _scratch_folders():
-        pid = folder.name.removeprefix(_SCRATCH).partition("-")[0]
-        with suppress(OSError):
-            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
+def sweep_kept_checkpoints() -> None:
+    """Delete what workers that are gone have kept on this node."""
+    sweep_scratch(Path(tempfile.gettempdir()), _SCRATCH)
 
 
 def _scratch_folders() -> Iterator[Path]:
-    return Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    return scratch_folders(Path(tempfile.gettempdir()), _SCRATCH)

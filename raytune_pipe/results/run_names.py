@@ -7,12 +7,13 @@ from pathlib import Path
 from raytune_pipe.base import ConfigError, NameTakenError
 from raytune_pipe.results.files import flush_folder, storage_errors
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+"""The pattern that it matches as a whole."""
 
 
 def require_name(name: str) -> None:
     """Raise `ConfigError` unless the name is fit for a folder."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise ConfigError(
             "name: must be letters, digits, '.', '_' and '-', begin with a letter or a digit "
             f"and have at most 100 characters, but got {name!r}"

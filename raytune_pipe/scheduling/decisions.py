@@ -14,6 +14,11 @@ TrialId = str
 Action = Literal["go_on", "stop", "wait", "exploit"]
 
 
+def trial_id_of(number: int) -> TrialId:
+    """The id of an experiment's trial of a number, from 00000."""
+    return f"{number:05d}"
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A complete checkpoint file of the trainer's, verified against its hash."""

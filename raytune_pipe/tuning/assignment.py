@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -94,6 +95,14 @@ class Answer:
     """What the epoch gave cause for, by kind: one line each."""
     is_leaving: bool = False
     """Whether the worker's node will be taken away, so that the trial needs another worker."""
+
+    def mismatch(self, expected: Mapping[str, Value]) -> str | None:
+        """Which hyperparameter is not in force as it must be; None where all are."""
+        in_force = self.values_in_force or {}
+        for name, value in expected.items():
+            if value is not None and name in in_force and in_force[name] != value:
+                return f"{name}: must be {value} in the live trial, but got {in_force[name]}"
+        return None
 
     def to_text(self) -> str:
         """JSON (NaN as Python writes it); the inverse of `from_text`."""

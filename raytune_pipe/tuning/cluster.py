@@ -3,16 +3,16 @@
 import itertools
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raytune_pipe.base import ClusterError, ConfigError
-from raytune_pipe.experiment import Placement, Resources
+from raytune_pipe.resources import Placement, Resources
+from raytune_pipe.results.scratch import scratch_prefix, sweep_scratch
 from raytune_pipe.tuning.authentication import (
     authenticate,
     require_authenticated,
@@ -153,10 +153,10 @@ def _ray(address: str | None, env_passthrough: Sequence[str]) -> Iterator[None]:
     """Ray connected, and at the end disconnected; an embedded one leaves no file behind."""
     import ray
 
-    _sweep_scratch()
+    sweep_scratch(SCRATCH_FOLDER, SCRATCH)
     with (
         tempfile.TemporaryDirectory(
-            prefix=f"{SCRATCH}{os.getpid()}-", dir=SCRATCH_FOLDER, ignore_cleanup_errors=True
+            prefix=scratch_prefix(SCRATCH), dir=SCRATCH_FOLDER, ignore_cleanup_errors=True
         ) as scratch,
         own_token(Path(scratch)) if address is None else nullcontext(),
         _on_loopback() if address is None else nullcontext(),
@@ -214,23 +214,6 @@ def require_variables(env_passthrough: Sequence[str]) -> None:
             f"env_passthrough: {', '.join(missing)} must be set where the experiment is launched, "
             "but is not; export it, or take its name away"
         )
-
-
-def _sweep_scratch() -> None:
-    """Delete what processes of this user that were killed have left."""
-    for folder in SCRATCH_FOLDER.glob(f"{SCRATCH}*-*"):
-        pid = folder.name.removeprefix(SCRATCH).partition("-")[0]
-        with suppress(OSError):
-            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _not_started(address: str | None, error: Exception) -> ClusterError:

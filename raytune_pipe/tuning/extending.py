@@ -1,20 +1,15 @@
 """More trials or more epochs for a run that there is, where that leaves what was done as it was."""
 
-import json
-import time
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Iterator
 
-from raytune_pipe.base import ConfigError, Value
+from raytune_pipe.base import ConfigError
 from raytune_pipe.components.searchers import draws_from_results
-from raytune_pipe.experiment import Experiment, PlannedTrial
-from raytune_pipe.results.column_types import column_types
-from raytune_pipe.results.events import SCHEMA_VERSION, ExperimentEvent
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.results.events import ExperimentEvent
 from raytune_pipe.results.journal import JOURNAL, read_events
 from raytune_pipe.scheduling.decisions import DecisionMaker
-from raytune_pipe.trial import leaves
-from raytune_pipe.tuning.jobs import current_job
-from raytune_pipe.tuning.recorder import Recorder, report_of
+from raytune_pipe.tuning.journal_events import experiment_event, experiment_of, report_of
+from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.variants import component_trials, to_plain
 
 _SIZED = {
@@ -64,50 +59,13 @@ def take_extension(recorder: Recorder, event: ExperimentEvent) -> None:
             progress.lengthen(experiment.trial.epochs)
 
 
-def experiment_of(event: ExperimentEvent) -> Experiment:
-    """The experiment that a journal tells of, its search space in the order it was written in.
-
-    Trials are drawn, and changes made, in that order.
-    """
-    return Experiment.model_validate_json(json.dumps(event["experiment"]))
-
-
-def experiment_event(experiment: Experiment, plan: list[PlannedTrial]) -> ExperimentEvent:
-    """What a journal tells of an experiment before it plans its trials."""
-    space = experiment.space()
-    event: ExperimentEvent = {
-        "event": "experiment",
-        "schema_version": SCHEMA_VERSION,
-        "package_version": version("raytune-pipe"),
-        "experiment": experiment.resolved(),
-        "space": space.to_mappings(),
-        "columns": column_types(_known_leaves(experiment, plan), space),
-        "objective": experiment.objective.model_dump(mode="json"),
-        "time": time.time(),
-    }
-    if job := current_job():
-        event["job"] = job
-    return event
-
-
-def _known_leaves(
-    experiment: Experiment, plan: list[PlannedTrial]
-) -> Iterator[Mapping[str, Value]]:
-    """What the columns must hold: of all trials that are planned, and of any drawn later."""
-    yield from (one.leaves() for one in plan)
-    if draws_from_results(experiment.searcher):
-        plain = to_plain(experiment.trial)
-        yield from map(leaves, component_trials(plain, experiment.search_space))
-
-
 def _maker(recorder: Recorder, experiment: Experiment, event: ExperimentEvent) -> DecisionMaker:
     """A decision maker for the experiment that has heard all reports before the event.
 
     What it decides on them now was decided then. It needs to hear no ends: a run whose trials wait
     for each other is not extended.
     """
-    names, epochs = experiment.trial_ids, experiment.trial.epochs
-    maker = experiment.scheduler.build(experiment.space(), names, epochs, experiment.seed)
+    maker = experiment.decision_maker()
     heard: dict[str, int] = {}
     for past in read_events(recorder.run.path / JOURNAL):
         if past["event"] == "experiment" and past["time"] == event["time"]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from raytune_pipe.base import ClusterError
-from raytune_pipe.experiment import Experiment, Resources
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.resources import Resources
 from raytune_pipe.trial import Trial
 from raytune_pipe.tuning.cluster import TYPE
 from raytune_pipe.tuning.gpu_shares import (

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from raytune_pipe.base import to_json
 from raytune_pipe.distributions import Distribution
-from raytune_pipe.experiment import Experiment, Resources
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.resources import Resources
 from raytune_pipe.trial import Trial
 from raytune_pipe.variants import (
     Plain,

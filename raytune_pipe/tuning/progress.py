@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import isnan, nan
 
 from raytune_pipe.base import Value
-from raytune_pipe.components.searchers_tpe import Outcome
+from raytune_pipe.components.searchers_tpe import Outcome, Past
 from raytune_pipe.results.events import FailureKind, ReportEvent, RetryEvent, Status
 from raytune_pipe.scheduling.decisions import Checkpoint, Decision
 
@@ -76,10 +76,11 @@ class TrialProgress:
         """Whether it has ended for good."""
         return self.status not in (None, "running")
 
-    @property
-    def outcome(self) -> Outcome:
-        """How it stands, for a searcher that draws from results."""
-        return _OUTCOMES.get(self.status or "running", "broken")
+    def past(self, *, at_best: bool) -> Past:
+        """What a searcher that draws from results hears of it: its best score, or its latest."""
+        outcome = _OUTCOMES.get(self.status or "running", "broken")
+        score = self.best_score if at_best else self.score
+        return Past(self.values, outcome, score=score, epoch=self.epoch)
 
     def take_report(self, event: ReportEvent) -> None:
         """Fold in a report, also one that is made again after a crash."""

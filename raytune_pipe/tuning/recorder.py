@@ -5,16 +5,12 @@ so tests drive it directly and a replay of the journal can rebuild it.
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-from raytune_pipe.base import ResultsError, Value
-from raytune_pipe.components.searchers_tpe import Past
+from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import (
-    AnomalyEvent,
-    DecisionEvent,
     EndEvent,
     Event,
     FailureKind,
@@ -24,14 +20,21 @@ from raytune_pipe.results.events import (
     WarningKind,
 )
 from raytune_pipe.results.run_directory import RunDirectory
-from raytune_pipe.scheduling.decisions import Decision, DecisionMaker, Report
+from raytune_pipe.scheduling.decisions import Decision, DecisionMaker
 from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
-from raytune_pipe.tuning.progress import TrialProgress, checkpoint_of
+from raytune_pipe.tuning.journal_events import (
+    anomaly_event,
+    decision_event,
+    end_event,
+    plan_event,
+    report_event,
+    report_of,
+    retry_event,
+    start_event,
+    warning_event,
+)
+from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.replay import Replay
-
-DIVERGED = ("not_a_number", "divergence")
-"""Verdicts that make a score not a number: the decision maker treats the trial as the worst."""
-
 
 STATUS_OF: dict[FailureKind, Status] = {
     "exception": "failed",
@@ -73,19 +76,10 @@ class Recorder:
 
         The first ``recorded`` ones the journal has already.
         """
-        events: list[Event] = []
         for planned in plan:
             state = TrialProgress(dict(planned.values), planned.trial.epochs)
             self.trials[planned.trial_id] = state
-            events.append(
-                {
-                    "event": "plan",
-                    "trial_id": planned.trial_id,
-                    "leaves": planned.leaves(),
-                    "values": dict(planned.values),
-                }
-            )
-        self.write(*events[recorded:])
+        self.write(*map(plan_event, plan[recorded:]))
 
     def plan_next(self) -> str | None:
         """Draw another trial from the results so far, and journal it; None where all are planned.
@@ -96,15 +90,7 @@ class Recorder:
         if self.are_all_planned:
             return None
         at_best = self.experiment.objective.at == "best"
-        past = [
-            Past(
-                state.values,
-                state.outcome,
-                score=state.best_score if at_best else state.score,
-                epoch=state.epoch,
-            )
-            for state in self.trials.values()
-        ]
+        past = [state.past(at_best=at_best) for state in self.trials.values()]
         planned = self.experiment.draw_next(past)
         self.add_plan([planned])
         return planned.trial_id
@@ -161,15 +147,7 @@ class Recorder:
         if not state.start_due:
             return
         state.status, state.start_due = "running", False
-        self.write(
-            {
-                "event": "start",
-                "trial_id": trial_id,
-                "attempt": state.attempt,
-                "start_from": state.start_from.path if state.start_from else None,
-                "time": time.time(),
-            }
-        )
+        self.write(start_event(trial_id, state))
 
     def on_answer(self, trial_id: str, answer: Answer) -> list[Decision]:
         """Journal one epoch, decide, journal the decisions, and return them to be applied.
@@ -183,13 +161,13 @@ class Recorder:
             return self.on_failure(trial_id, answer.failure)
         if self.experiment.objective.metric not in (answer.metrics or {}):
             return self.on_failure(trial_id, _unknown_objective(self.experiment, answer))
-        mismatch = _mismatch(state.values, answer.values_in_force or {})
+        mismatch = answer.mismatch(state.values)
         if mismatch:
             self.write_anomaly(mismatch, trial_id)
             return self.on_failure(trial_id, Failure("exception", mismatch, error=""))
         for kind, what in answer.warnings.items():
             self._warn(trial_id, kind, what)
-        event = self._report_event(trial_id, answer)
+        event = report_event(trial_id, state, answer, self.experiment.objective)
         decisions = self.on_report(event)
         for what in self.run.troubles():
             self.write_anomaly(what)
@@ -235,20 +213,10 @@ class Recorder:
             self.on_start(trial_id)
         if failure.kind == "storage":
             raise ResultsError(failure.reason)
+        reason, error = failure.reason, failure.error or None
         if state.failures[failure.kind] >= self._retries(failure.kind):
-            status = STATUS_OF[failure.kind]
-            return self.end(trial_id, status, failure.reason, failure.error or None)
-        self.retry(
-            {
-                "event": "retry",
-                "trial_id": trial_id,
-                "attempt": state.attempt,
-                "kind": failure.kind,
-                "reason": failure.reason,
-                "error": failure.error or None,
-                "time": time.time(),
-            }
-        )
+            return self.end(trial_id, STATUS_OF[failure.kind], reason, error)
+        self.retry(retry_event(trial_id, state.attempt, failure.kind, reason, error))
         return []
 
     def _retries(self, kind: FailureKind) -> int:
@@ -294,15 +262,8 @@ class Recorder:
             decisions = self.replay.decisions(trial_id, number, decisions)
         if not decisions:
             return []
-        event: DecisionEvent = {
-            "event": "decision",
-            "trial_id": trial_id,
-            "report": number,
-            # asdict gives a plain mapping; a record has just these fields
-            "decisions": [asdict(decision) for decision in decisions],  # type: ignore[misc]  # see above
-        }
         ends = [self._stopped(decision) for decision in decisions if decision.action == "stop"]
-        self.write(event, *ends)
+        self.write(decision_event(trial_id, number, decisions), *ends)
         for decision in decisions:
             self.trials[decision.trial].take_decision(decision)
         return decisions
@@ -319,61 +280,18 @@ class Recorder:
     ) -> EndEvent:
         self.trials[trial_id].status = status
         self.trials[trial_id].reason = reason
-        return {
-            "event": "end",
-            "trial_id": trial_id,
-            "status": status,
-            "reason": reason,
-            "error": error,
-            "time": time.time(),
-        }
-
-    def _report_event(self, trial_id: str, answer: Answer) -> ReportEvent:
-        state = self.trials[trial_id]
-        metrics = answer.metrics or {}
-        score = self.experiment.objective.score(metrics)
-        in_force = answer.values_in_force or {}
-        return {
-            "event": "report",
-            "trial_id": trial_id,
-            "report": answer.number,
-            "attempt": state.attempt,
-            "segment": state.segment,
-            "epoch": answer.epoch,
-            "step": answer.step,
-            "time_s": state.time_s + metrics.get("epoch_s", 0.0),
-            "score": float("nan") if answer.verdict in DIVERGED else score,
-            "metrics": metrics,
-            "values": {
-                name: None if value is None else in_force.get(name, value)
-                for name, value in state.values.items()
-            },
-            "checkpoint": answer.checkpoint,
-            "verdict": answer.verdict,
-            "time": time.time(),
-        }
+        return end_event(trial_id, status, reason, error)
 
     def _warn(self, trial_id: str, kind: WarningKind, what: str) -> None:
         """Journal a warning once, whatever attempts come to it; none that the file ignores."""
         is_ignored = kind in self.experiment.ignore
         if not is_ignored and (trial_id, kind) not in self.warned:
             self.warned.add((trial_id, kind))
-            self.write(
-                {
-                    "event": "warning",
-                    "trial_id": trial_id,
-                    "kind": kind,
-                    "what": what,
-                    "time": time.time(),
-                }
-            )
+            self.write(warning_event(trial_id, kind, what))
 
     def write_anomaly(self, what: str, trial_id: str | None = None) -> None:
         """Journal something that must not happen, and go on."""
-        event: AnomalyEvent = {"event": "anomaly", "what": what, "time": time.time()}
-        if trial_id is not None:
-            event["trial_id"] = trial_id
-        self.write(event)
+        self.write(anomaly_event(what, trial_id))
 
     def write(self, *events: Event) -> None:
         """Journal events in one flush; then let the listener hear of them.
@@ -393,18 +311,6 @@ class Recorder:
             self.write_anomaly(f"the listener failed: {type(error).__name__}: {error}")
 
 
-def report_of(event: ReportEvent) -> Report:
-    """The report, as the decision maker hears it."""
-    return Report(
-        trial=event["trial_id"],
-        number=event["report"],
-        epoch=event["epoch"],
-        score=event["score"],
-        values=event["values"],
-        checkpoint=checkpoint_of(event),
-    )
-
-
 def _unknown_objective(experiment: Experiment, answer: Answer) -> Failure:
     known = ", ".join(sorted(answer.metrics or {}))
     reason = (
@@ -417,11 +323,3 @@ def _unknown_objective(experiment: Experiment, answer: Answer) -> Failure:
 def _is_decided(trial_id: str, decisions: Sequence[Decision]) -> bool:
     """Whether the decision maker has its own plans with the trial."""
     return any(d.trial == trial_id and d.action != "go_on" for d in decisions)
-
-
-def _mismatch(expected: dict[str, Value], in_force: dict[str, Value]) -> str | None:
-    """Say which hyperparameter is not in force as it must be; None where all are."""
-    for name, value in expected.items():
-        if value is not None and name in in_force and in_force[name] != value:
-            return f"{name}: must be {value} in the live trial, but got {in_force[name]}"
-    return None

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Sequence
 
 from raytune_pipe.base import to_json
-from raytune_pipe.results.events import DecisionRecord, Event
-from raytune_pipe.scheduling.decisions import Change, Checkpoint, Decision, TrialId
+from raytune_pipe.results.events import Event
+from raytune_pipe.scheduling.decisions import Decision, TrialId
+from raytune_pipe.tuning.journal_events import decision_of
 
 INCIDENTS = ("anomaly", "finish", "grant", "resume", "warning")
 """Kinds of events that nothing follows from; no trial is other for them."""
@@ -64,14 +65,6 @@ class Replay:
                 f"the decisions on report {report} of trial {trial} come out otherwise"
             )
         return recorded
-
-
-def decision_of(record: DecisionRecord) -> Decision:
-    """A decision as the journal tells it."""
-    checkpoint = record["checkpoint"]
-    changes = tuple(Change(*change) for change in record["changes"])
-    fields = {**record, "changes": changes, "checkpoint": checkpoint and Checkpoint(**checkpoint)}
-    return Decision(**fields)  # type: ignore[arg-type]  # the record has a decision's fields
 
 
 def _subject(event: Event) -> tuple[object, ...]:

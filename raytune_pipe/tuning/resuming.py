@@ -10,11 +10,12 @@ from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.events import Event, PlanEvent, ResumeEvent, WarningKind
 from raytune_pipe.results.run_directory import RunDirectory
-from raytune_pipe.tuning.extending import experiment_of, take_extension
+from raytune_pipe.tuning.extending import take_extension
 from raytune_pipe.tuning.jobs import current_job
+from raytune_pipe.tuning.journal_events import decision_of, experiment_of, planned_of
 from raytune_pipe.tuning.progress import TrialProgress
 from raytune_pipe.tuning.recorder import Recorder
-from raytune_pipe.tuning.replay import Replay, decision_of
+from raytune_pipe.tuning.replay import Replay
 
 Listener = Callable[[Event], None]
 
@@ -38,9 +39,7 @@ def recorder_of(
     experiment = _experiment(run, replay)
     planned = _plan(run, experiment, replay)
     drawn = experiment.plan()
-    names = experiment.trial_ids
-    space, epochs = experiment.space(), experiment.trial.epochs
-    maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
+    maker = experiment.decision_maker()
     recorder = Recorder(experiment, run, maker, listener=listener, replay=replay, warned=warned)
     recorder.add_plan([*planned, *drawn[len(planned) :]], recorded=len(planned))
     with _no_search_for_cycles():
@@ -117,12 +116,7 @@ def _plan(run: RunDirectory, experiment: Experiment, replay: Replay) -> list[Pla
     while replay.next and replay.next["event"] == "plan":
         recorded.append(replay.next)
         replay.take()
-    return [_planned(experiment, event) for event in recorded]
-
-
-def _planned(experiment: Experiment, event: PlanEvent) -> PlannedTrial:
-    trial_id, values = event["trial_id"], event["values"]
-    return PlannedTrial(trial_id, values, experiment.trial_with(values, trial_id))
+    return [planned_of(event, experiment) for event in recorded]
 
 
 def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
@@ -134,7 +128,7 @@ def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
     elif event["event"] == "experiment":
         take_extension(recorder, event)
     elif event["event"] == "plan":
-        recorder.add_plan([_planned(recorder.experiment, event)])
+        recorder.add_plan([planned_of(event, recorder.experiment)])
     elif event["event"] == "retry":
         recorder.retry(event)
     elif event["event"] == "start":

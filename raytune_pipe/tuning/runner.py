@@ -14,7 +14,7 @@ from typing import Literal
 from raytune_pipe.base import ClusterError, ClusterLostError, ResultsError, to_json
 from raytune_pipe.experiment import Experiment, PlannedTrial
 from raytune_pipe.results.bucket_runs import fetch_run, is_bucket_behind
-from raytune_pipe.results.checkpoint_files import sweep_scratch
+from raytune_pipe.results.checkpoint_files import sweep_kept_checkpoints
 from raytune_pipe.results.control import take_stop_request
 from raytune_pipe.results.described import require_launched
 from raytune_pipe.results.events import Event, ExperimentEvent, FinishEvent
@@ -23,8 +23,9 @@ from raytune_pipe.results.locations import is_uri
 from raytune_pipe.results.run_directory import RunDirectory
 from raytune_pipe.results.status import read_status
 from raytune_pipe.tuning.cluster import connected, local_cluster, require_variables
-from raytune_pipe.tuning.extending import experiment_event, extend, is_extension
+from raytune_pipe.tuning.extending import extend, is_extension
 from raytune_pipe.tuning.head_watch import HeadWatch
+from raytune_pipe.tuning.journal_events import experiment_event
 from raytune_pipe.tuning.recorder import Recorder
 from raytune_pipe.tuning.resuming import recorder_of
 from raytune_pipe.tuning.running import head_lost, run_trials
@@ -211,10 +212,7 @@ def prepare(
     listener: Listener,
 ) -> Recorder:
     """Journal what will be run, before anything runs; the recorder then knows every trial."""
-    space = experiment.space()
-    names, epochs = experiment.trial_ids, experiment.trial.epochs
-    maker = experiment.scheduler.build(space, names, epochs, experiment.seed)
-    recorder = Recorder(experiment, run, maker, listener=listener)
+    recorder = Recorder(experiment, run, experiment.decision_maker(), listener=listener)
     recorder.write(experiment_event(experiment, plan))
     run.write_file("experiment.yaml", experiment.to_yaml())
     run.write_status("running")
@@ -253,6 +251,6 @@ def _close(recorder: Recorder, finish: FinishEvent) -> None:
     recorder.write(finish)
     recorder.publish()
     recorder.run.clear_away_strays()
-    sweep_scratch()  # of workers on this node that were killed
+    sweep_kept_checkpoints()  # of workers on this node that were killed
     recorder.run.write_status(finish["state"], exit_code=finish["exit_code"], error=finish["error"])
     recorder.run.finish_copying()

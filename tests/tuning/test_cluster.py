@@ -2,12 +2,11 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from raytune_pipe.base import ClusterError, ConfigError
-from raytune_pipe.experiment import Resources
+from raytune_pipe.resources import Resources
 from raytune_pipe.tuning import cluster
 from raytune_pipe.tuning.cluster import Cluster, connected, local_cluster
 
@@ -101,19 +100,6 @@ def test_an_embedded_ray_is_on_loopback_also_where_ray_was_imported_before() -> 
         [sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True
     )
     assert done.stdout == "127.0.0.1\n"
-
-
-def test_what_a_killed_process_left_is_swept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster, "SCRATCH_FOLDER", tmp_path)
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    names = [f"raytune-pipe-{dead.pid}-a", f"raytune-pipe-{os.getpid()}-b", "raytune-pipe-c"]
-    for name in names:
-        (tmp_path / name).mkdir()
-    cluster._sweep_scratch()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
 
 
 @pytest.mark.ray

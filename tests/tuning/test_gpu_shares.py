@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from raytune_pipe.experiment import Experiment, Resources
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.resources import Resources
 from raytune_pipe.training.memory_peak import MemoryPeak
 from raytune_pipe.trial import leaves
 from raytune_pipe.tuning.gpu_shares import (

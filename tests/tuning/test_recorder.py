@@ -14,7 +14,7 @@ from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import read_events
 from raytune_pipe.results.run_directory import RunDirectory
-from raytune_pipe.tuning.assignment import Answer, Assignment, Failure
+from raytune_pipe.tuning.assignment import Answer, Failure
 from raytune_pipe.tuning.recorder import RETRIES_WITHOUT_FAULT, Recorder
 from raytune_pipe.tuning.runner import prepare
 
@@ -232,23 +232,6 @@ def test_a_trial_that_has_ended_is_not_heard_any_more(run: RunDirectory) -> None
     assert recorder.on_answer("00000", late) == []
     assert recorder.on_failure("00000", Failure("worker_died", "it died", "")) == []
     assert events_of(run) == before
-
-
-def test_a_failure_of_megabytes_is_shortened() -> None:
-    failure = Failure("exception", "a" * 10**6, "b" * 10**7).shortened()
-    assert len(failure.reason) < 1_000
-    assert len(failure.error) < 70_000
-    assert "characters left out" in failure.error
-
-
-def test_assignments_and_answers_survive_their_texts(run: RunDirectory) -> None:
-    recorder = recorder_of(run)
-    assignment = recorder.assign("00000")
-    assert Assignment.from_text(assignment.to_text()) == assignment
-    said = answer(recorder, "00000", 1, 0.5)
-    assert Answer.from_text(said.to_text()) == said
-    failed = Answer(failure=Failure("exception", "why", "Traceback"))
-    assert Answer.from_text(failed.to_text()) == failed
 
 
 def test_a_value_that_does_not_apply_is_null_though_the_trial_has_its_own(
