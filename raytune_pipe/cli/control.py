@@ -15,7 +15,7 @@ from raytune_pipe.cli.run_folder import RunFolder
 from raytune_pipe.cli.running import address_option
 
 if TYPE_CHECKING:
-    from raytune_pipe.cli.live import LiveState
+    from raytune_pipe.cli.live_state import LiveState
     from raytune_pipe.results.events import DecisionRecord, Event
 
 STOP_PATIENCE_S = 60.0
@@ -96,7 +96,7 @@ def logs(run: Path, trial: str | None, address: str | None) -> None:
     if where.is_for(run):
         show_job_logs(str(run), trial, where)
         return
-    from raytune_pipe.cli.live import UNFIT, LiveState
+    from raytune_pipe.cli.live_state import UNFIT, LiveState
     from raytune_pipe.results.journal import journal_of, read_events
 
     progress = LiveState()
@@ -164,7 +164,7 @@ def _require_planned(trial: str, progress: "LiveState") -> None:
 
 def _told(event: "Event", progress: "LiveState", trial: str | None) -> Iterator[str]:
     """What an event says of the run, or all that it says of one trial; a line each."""
-    from raytune_pipe.cli.live import words
+    from raytune_pipe.cli.live_words import words
 
     if trial is None:
         yield from words(event, progress)
@@ -182,7 +182,7 @@ def _told(event: "Event", progress: "LiveState", trial: str | None) -> Iterator[
 
 
 def _decided(decision: "DecisionRecord") -> str:
-    from raytune_pipe.cli.live import copied
+    from raytune_pipe.cli.live_words import copied
 
     if decision["action"] == "exploit":
         return copied(decision)

@@ -9,7 +9,9 @@ from time import monotonic
 from typing import Any
 
 from raytune_pipe.base import to_json
-from raytune_pipe.cli.live import Display, LiveState, rows
+from raytune_pipe.cli.live import Display
+from raytune_pipe.cli.live_state import LiveState
+from raytune_pipe.cli.live_words import rows
 from raytune_pipe.cli.output import plain
 from raytune_pipe.results.events import Event
 from raytune_pipe.tuning.jobs import current_job

@@ -11,7 +11,8 @@ from rich import box
 from rich.table import Table
 
 from raytune_pipe.base import ResultsError
-from raytune_pipe.cli.live import LiveState, duration, epochs_so_far, rows
+from raytune_pipe.cli.live_state import LiveState
+from raytune_pipe.cli.live_words import duration, epochs_so_far, rows
 from raytune_pipe.cli.run_folder import told
 from raytune_pipe.results.events import Event
 from raytune_pipe.results.journal import JOURNAL, journal_of, read_events

@@ -19,7 +19,8 @@ import torch
 
 import raytune_pipe
 from raytune_pipe.base import ConfigError, ResultsError, TrialError
-from raytune_pipe.cli.live import LiveState, table
+from raytune_pipe.cli.live import table
+from raytune_pipe.cli.live_state import LiveState
 from raytune_pipe.cli.printable import PrintableConsole
 from raytune_pipe.experiment_file import load_experiment
 from raytune_pipe.results.run_directory import RunDirectory
