@@ -20,7 +20,7 @@ from raytune_pipe.cli.running import address_option, insecure_option
 
 if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
-    from raytune_pipe.tuning.check import Check
+    from raytune_pipe.tuning.doctor_check import Check
 
 FEW_NODES = 3
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}

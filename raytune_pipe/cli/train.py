@@ -29,6 +29,7 @@ def train(ctx: click.Context, experiment: "Experiment", again: list[str], as_jso
 
     The trial as it stands there: nothing is searched.
     """
+    from raytune_pipe.components.stoppers import DIVERGED
     from raytune_pipe.training.memory import memory_errors
 
     search_here(ctx.params["allow_imports"])
@@ -40,7 +41,7 @@ def train(ctx: click.Context, experiment: "Experiment", again: list[str], as_jso
     else:
         show(_table(reports))
     show_next("raytune-pipe", "launch", *again, as_json=as_json)
-    if verdict in ("not_a_number", "divergence"):
+    if verdict in DIVERGED:
         click.echo(f"the trial diverged: {verdict}; try a lower learning rate", err=True)
         ctx.exit(DIVERGED_EXIT)
 

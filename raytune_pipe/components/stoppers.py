@@ -10,6 +10,9 @@ from raytune_pipe.base import Component, Count, NonNegative
 
 Verdict = Literal["not_a_number", "divergence", "patience"]
 
+DIVERGED: tuple[Verdict, ...] = ("not_a_number", "divergence")
+"""Verdicts after which a trial has no score, and its weights are of no use."""
+
 
 class NotANumber(Component):
     """Stop when the loss is no finite number."""

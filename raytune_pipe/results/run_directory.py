@@ -235,7 +235,7 @@ class RunDirectory:
             return digest_of(self.path / name) == sha256
         return self.bucket.store.digest(name) == sha256
 
-    def names_checkpoint(self, name: str, sha256: str) -> bool:
+    def likely_has_checkpoint(self, name: str, sha256: str) -> bool:
         """Likewise, but for one in a bucket, whose key holds its hash, its bytes are not fetched.
 
         The worker that starts from it looks at them.

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from raytune_pipe.results.bucket_copy import Now, Signature
 from raytune_pipe.results.checksums import CHECKSUMS, read_checksums, write_checksums
-from raytune_pipe.results.failures import ERRORS, ErrorFold
+from raytune_pipe.results.error_files import ERRORS, ErrorFold
 from raytune_pipe.results.files import write_atomically, write_errors
 from raytune_pipe.results.journal import Journal
 from raytune_pipe.results.parquet_files import data_of, write_table

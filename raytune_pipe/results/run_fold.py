@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from raytune_pipe.results.checkpoints import CheckpointFold
+from raytune_pipe.results.error_files import ErrorFold
 from raytune_pipe.results.events import Event, FinishEvent
-from raytune_pipe.results.failures import ErrorFold
 from raytune_pipe.results.tables import TableFold
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.bucket_runs import copied_run, damaged_parts
 from raytune_pipe.results.checksums import CHECKSUMS
-from raytune_pipe.results.failures import ERRORS
+from raytune_pipe.results.error_files import ERRORS
 from raytune_pipe.results.fetched import read_fetched
 from raytune_pipe.results.files import digest_of, leftovers
 from raytune_pipe.results.journal import JOURNAL, journal_of

@@ -16,6 +16,7 @@ from types import FrameType
 
 from raytune_pipe.base import ClusterError
 from raytune_pipe.tuning.cluster_files import DASHBOARD_PORT, Step
+from raytune_pipe.tuning.reaching import accepts
 from raytune_pipe.tuning.signals import SIGNALS
 
 TUNNEL_WITHIN_S = 60.0
@@ -153,7 +154,7 @@ def _tunnel(step: Step, words: Sequence[str], port: int) -> Iterator[None]:
     child = subprocess.Popen(words, stdout=STDERR, start_new_session=True)
     try:
         deadline = time.monotonic() + TUNNEL_WITHIN_S
-        while not _listens(port):
+        while not accepts("127.0.0.1", port, within_s=1.0):
             code = child.poll()
             if code is not None:
                 raise ClusterError(_failed(step, code))
@@ -166,14 +167,6 @@ def _tunnel(step: Step, words: Sequence[str], port: int) -> Iterator[None]:
         yield
     finally:
         _end_session(child)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _end_session(child: subprocess.Popen[bytes]) -> None:

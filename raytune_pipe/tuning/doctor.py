@@ -12,8 +12,8 @@ from raytune_pipe.base import ClusterError, ConfigError, RaytunePipeError
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.locations import is_uri
 from raytune_pipe.tuning import node_checks, node_verdicts
-from raytune_pipe.tuning.check import Check, merged
 from raytune_pipe.tuning.cluster import Cluster, connected, require_variables
+from raytune_pipe.tuning.doctor_check import Check, merged
 from raytune_pipe.tuning.node_tasks import on_each, reason
 from raytune_pipe.tuning.shared_storage import check_shared
 from raytune_pipe.tuning.tokens import MODE

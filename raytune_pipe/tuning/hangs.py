@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raytune_pipe.results.failures import ERRORS
+from raytune_pipe.results.error_files import ERRORS
 from raytune_pipe.results.locations import is_uri
 from raytune_pipe.tuning.assignment import Assignment, Failure
 

@@ -1,11 +1,12 @@
 """Whether the head of the Ray cluster still answers: Ray itself waits for it without a word."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+from raytune_pipe.tuning.reaching import accepts
 
 ASK_EVERY_S = 2.0
 ANSWER_WITHIN_S = 1.0
@@ -49,9 +50,10 @@ class HeadWatch:
         self._thread.join()
 
     def _watch(self) -> None:
+        host, _, port = self.address.rpartition(":")
         answered_at = time.monotonic()
         while not self._over.wait(ASK_EVERY_S):
-            if _answers(self.address):
+            if accepts(host.strip("[]"), int(port), ANSWER_WITHIN_S):
                 answered_at = time.monotonic()
             elif time.monotonic() - answered_at >= GONE_AFTER_S:
                 break
@@ -62,12 +64,3 @@ class HeadWatch:
             if not self.is_driver_busy():
                 self._abandon()
                 return
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_WITHIN_S).close()
-    except OSError:
-        return False
-    return True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raytune_pipe.base import ClusterError
 from raytune_pipe.experiment import Experiment
-from raytune_pipe.tuning.check import Check
+from raytune_pipe.tuning.doctor_check import Check
 from raytune_pipe.tuning.job_launch import passed_variables
 from raytune_pipe.tuning.job_python import require_python
 from raytune_pipe.tuning.job_upload import Upload

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.results.checksums import read_checksums
-from raytune_pipe.results.failures import ERRORS
+from raytune_pipe.results.error_files import ERRORS
 from raytune_pipe.results.fetched import FETCHED
 from raytune_pipe.results.files import storage_errors
 from raytune_pipe.results.journal import JOURNAL, journal_of

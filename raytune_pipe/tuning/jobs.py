@@ -54,7 +54,7 @@ class JobInfo(NamedTuple):
         return self.state in ("STOPPED", "SUCCEEDED", "FAILED")
 
 
-class Answer(NamedTuple):
+class HelperOutput(NamedTuple):
     """What a helper has printed, stdout and stderr together, and its exit code."""
 
     output: str
@@ -154,7 +154,7 @@ class Jobs:
         *,
         working_dir: str | None = None,
         variables: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> HelperOutput:
         """Run a short command on the head, as a job of its own that is deleted afterwards.
 
         ``working_dir`` and ``variables`` are as in `submit`.
@@ -172,7 +172,7 @@ class Jobs:
                     f"--address {self.address}: the head must run a helper within {within_s:g} s, "
                     f"but it is {info.state} still; look at the head's load, and try again"
                 )
-            return Answer(
+            return HelperOutput(
                 _own_output(self.log(job)), 1 if info.exit_code is None else info.exit_code
             )
         finally:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from raytune_pipe.base import Value
 from raytune_pipe.components.searchers import draws_from_results
+from raytune_pipe.components.stoppers import DIVERGED
 from raytune_pipe.experiment import Experiment, Objective, PlannedTrial
 from raytune_pipe.results.column_types import column_types
 from raytune_pipe.results.events import (
@@ -32,9 +33,6 @@ from raytune_pipe.tuning.assignment import Answer
 from raytune_pipe.tuning.jobs import current_job
 from raytune_pipe.tuning.progress import TrialProgress, checkpoint_of
 from raytune_pipe.variants import component_trials, to_plain
-
-DIVERGED = ("not_a_number", "divergence")
-"""Verdicts that make a score not a number: the decision maker treats the trial as the worst."""
 
 
 def experiment_event(experiment: Experiment, plan: Sequence[PlannedTrial]) -> ExperimentEvent:

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from raytune_pipe.tuning.check import Check, Verdict
+from raytune_pipe.tuning.doctor_check import Check, Verdict
 
 GIB = 2**30
 

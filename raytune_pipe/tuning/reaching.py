@@ -108,6 +108,15 @@ def is_of_this_host(address: str) -> bool:
     return True
 
 
+def accepts(host: str, port: int, within_s: float) -> bool:
+    """Whether something there takes a connection."""
+    try:
+        socket.create_connection((host, port), timeout=within_s).close()
+    except OSError:
+        return False
+    return True
+
+
 def _require_connection(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit() or int(port) > 65535:

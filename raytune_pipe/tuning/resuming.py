@@ -147,7 +147,7 @@ def _feed(recorder: Recorder, replay: Replay, event: Event) -> None:
 
 def _make_ready(recorder: Recorder, trial_id: str, progress: TrialProgress) -> None:
     """Give a trial that had not ended a start that is whole, and count the new attempt."""
-    for broken in progress.fall_back(recorder.run.names_checkpoint):
+    for broken in progress.fall_back(recorder.run.likely_has_checkpoint):
         recorder.write_anomaly(broken, trial_id)
     if not progress.waiting or progress.start_report < progress.reports:
         progress.begin_attempt()

@@ -12,6 +12,7 @@ import ray
 from ray import tune
 
 from raytune_pipe.base import ResultsError, TrialError, to_json
+from raytune_pipe.components.stoppers import DIVERGED
 from raytune_pipe.results.checkpoint_files import checkpoint_files
 from raytune_pipe.results.events import CheckpointReference, FailureKind
 from raytune_pipe.results.files import digest_of
@@ -170,7 +171,7 @@ class Work:
         return path
 
     def _is_save_due(self, report: "EpochReport", is_leaving: bool) -> bool:
-        if self._rank > 0 or report.verdict in ("not_a_number", "divergence"):
+        if self._rank > 0 or report.verdict in DIVERGED:
             return False
         assignment = self.assignment
         waited_s = time.monotonic() - self._saved_at

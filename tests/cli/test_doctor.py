@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 
 from raytune_pipe.tuning import doctor
-from raytune_pipe.tuning.check import Check
+from raytune_pipe.tuning.doctor_check import Check
 
 Command = Callable[..., Result]
 

@@ -25,7 +25,7 @@ from raytune_pipe.tuning.job_files import Snapshot
 from raytune_pipe.tuning.job_python import HeadPython
 from raytune_pipe.tuning.job_runs import ask
 from raytune_pipe.tuning.job_side import find_run
-from raytune_pipe.tuning.jobs import Answer, Jobs
+from raytune_pipe.tuning.jobs import HelperOutput, Jobs
 
 Command = Callable[..., Result]
 
@@ -40,14 +40,14 @@ class HelpersHere:
         """Called one at a time, before each helper."""
         self.altered: Callable[[str], str] = lambda output: output
 
-    def run(self, entrypoint: str) -> Answer:
+    def run(self, entrypoint: str) -> HelperOutput:
         if self.before:
             self.before.pop(0)()
         _, _, _, module, *words = shlex.split(entrypoint)
         assert module == job_side.__name__
         with redirect_stdout(StringIO()) as printed:
             job_side.main(words)
-        return Answer(self.altered(f"noise\n{printed.getvalue()}noise"), 0)
+        return HelperOutput(self.altered(f"noise\n{printed.getvalue()}noise"), 0)
 
 
 @pytest.fixture(autouse=True)

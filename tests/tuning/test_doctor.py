@@ -8,8 +8,8 @@ import pytest
 
 from raytune_pipe.base import ResultsError
 from raytune_pipe.experiment import Experiment
-from raytune_pipe.tuning.check import Check
 from raytune_pipe.tuning.doctor import imported_targets, run_checks
+from raytune_pipe.tuning.doctor_check import Check
 from raytune_pipe.tuning.node_tasks import on_each, reason
 from raytune_pipe.tuning.shared_storage import check_shared
 

@@ -1,7 +1,7 @@
 """What comes back from a head; the job itself is tested with a real one, in test_real_heads."""
 
 from raytune_pipe.base import to_json
-from raytune_pipe.tuning.check import Check
+from raytune_pipe.tuning.doctor_check import Check
 from raytune_pipe.tuning.job_doctor import _checks, run_checks_as_job
 
 FOUND = [

@@ -11,7 +11,7 @@ import pytest
 
 from raytune_pipe.base import ClusterError
 from raytune_pipe.tuning.job_python import FIND, require_python
-from raytune_pipe.tuning.jobs import Answer, Jobs
+from raytune_pipe.tuning.jobs import HelperOutput, Jobs
 
 TELL = "import sys; print(sys.executable)"
 AS_A_RAYLET = "import subprocess, sys; subprocess.run(['sh', '-c', sys.argv[1]])"
@@ -54,7 +54,7 @@ class HeadHere:
     def __init__(self, **told: str | None) -> None:
         self.told = told
 
-    def run(self, entrypoint: str) -> Answer:
+    def run(self, entrypoint: str) -> HelperOutput:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         done = subprocess.run(
             ["sh", "-c", entrypoint],
@@ -63,7 +63,7 @@ class HeadHere:
             env=os.environ | {"PATH": path},
         )
         told = json.loads(done.stdout) | self.told
-        return Answer(json.dumps({name: text for name, text in told.items() if text}), 0)
+        return HelperOutput(json.dumps({name: text for name, text in told.items() if text}), 0)
 
 
 def test_equal_versions_are_taken() -> None:

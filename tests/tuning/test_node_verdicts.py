@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from raytune_pipe.tuning import node_verdicts
-from raytune_pipe.tuning.check import Check, merged
+from raytune_pipe.tuning.doctor_check import Check, merged
 
 GIB = 2**30
 HERE = {"Python": "3.11.7", "ray": "2.60.0", "torch": "2.13.0", "raytune-pipe": "0.1.0"}

@@ -1,7 +1,7 @@
 """The error files of a run follow from its journal."""
 
+from raytune_pipe.results.error_files import ErrorFold
 from raytune_pipe.results.events import EndEvent, Event, RetryEvent, StartEvent
-from raytune_pipe.results.failures import ErrorFold
 
 
 def start(attempt: int) -> StartEvent:
