@@ -8,6 +8,7 @@ from raytune_pipe.base import MUTABLE, Component, Fraction, NonNegative, Positiv
 from raytune_pipe.components.optimizers_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from raytune_pipe.components.optimizers_adaptive import Adadelta, Adagrad, RmsProp
 from raytune_pipe.components.optimizers_groups import (
+    drop_unused_momentum,
     entries,
     entries_in_force,
     groups,
@@ -50,7 +51,9 @@ class Sgd(Component):
         from torch import optim
 
         grouped = groups(model.parameters(), decay_biases_and_norms=self.decay_biases_and_norms)
-        return optim.SGD(grouped, **entries(self), fused=True)
+        optimizer = optim.SGD(grouped, **entries(self), fused=True)
+        optimizer.register_load_state_dict_post_hook(drop_unused_momentum)
+        return optimizer
 
     def set_rates(self, optimizer: "optim.Optimizer", factors: Factors) -> None:
         """Set every hyperparameter of every group from this configuration times the factors."""

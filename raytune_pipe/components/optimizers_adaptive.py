@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from raytune_pipe.base import MUTABLE, Component, Fraction, NonNegative, Positive, Value
 from raytune_pipe.components.optimizers_groups import (
+    drop_unused_momentum,
     entries,
     entries_in_force,
     groups,
@@ -107,6 +108,7 @@ class RmsProp(Component):
 
         grouped = groups(model.parameters(), decay_biases_and_norms=self.decay_biases_and_norms)
         optimizer = optim.RMSprop(grouped, **entries(self), foreach=True)
+        optimizer.register_load_state_dict_post_hook(drop_unused_momentum)
         optimizer.register_load_state_dict_post_hook(_add_momentum)
         return optimizer
 

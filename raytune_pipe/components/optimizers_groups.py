@@ -90,6 +90,17 @@ def _in_force(
     return declared
 
 
+def drop_unused_momentum(optimizer: "optim.Optimizer") -> None:
+    """Forget the mean of the steps where there is no momentum; a hook for after a load.
+
+    torch keeps it as it was then, and takes it up again under the first momentum above 0.
+    """
+    for group in optimizer.param_groups:
+        if group["momentum"] == 0:
+            for parameter in group["params"]:
+                optimizer.state.get(parameter, {}).pop("momentum_buffer", None)
+
+
 def state_by_parameter(
     optimizer: "optim.Optimizer", model: "nn.Module"
 ) -> dict[int, dict[str, Any]]:

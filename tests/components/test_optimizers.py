@@ -14,6 +14,7 @@ from raytune_pipe.base import Component, Mutable, members
 from raytune_pipe.components.optimizers import Lion, Muon, Optimizer, Sgd
 from raytune_pipe.components.optimizers_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from raytune_pipe.components.optimizers_adaptive import Adadelta, Adagrad, RmsProp
+from raytune_pipe.components.optimizers_groups import load_state, state_by_parameter
 from raytune_pipe.components.schedules_progress import Factors
 
 each_optimizer = pytest.mark.parametrize(
@@ -321,6 +322,22 @@ def test_momentum_may_come_and_go_with_a_copy(
     component.set_rates(optimizer, Factors())  # type: ignore[attr-defined]  # of the union
     for parameter in train(optimizer, copied, 3):
         assert torch.isfinite(parameter).all()
+
+
+@pytest.mark.parametrize("member", [Sgd, RmsProp])
+def test_momentum_that_was_gone_does_not_come_back(member: type[Sgd] | type[RmsProp]) -> None:
+    """Of a population's member that copies one without momentum, which copied one with it."""
+    model, state = nn.Linear(2, 2), dict[int, dict[str, Any]]()
+    for momentum in (0.9, 0.0, 0.9):
+        component = member(lr=0.1, momentum=momentum)
+        optimizer = component.build(model)
+        load_state(optimizer, model, state)
+        component.set_rates(optimizer, Factors())
+        before = copy.deepcopy(model.weight)
+        model.weight.grad = torch.full_like(before, 5.0 if not state else 0.0)
+        optimizer.step()
+        state = state_by_parameter(optimizer, model)
+    assert torch.equal(model.weight, before), "a gradient of zero moves nothing"
 
 
 def test_a_zero_factor_is_read_back_as_the_declared_rate() -> None:
