@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raytune_pipe.base import ConfigError, NameTakenError, ResultsError
-from raytune_pipe.distributions import Choice, LogUniform
+from raytune_pipe.distributions import Choice, LogUniform, Uniform
 from raytune_pipe.importing.ray_files import flat
 from raytune_pipe.importing.ray_tune import read_ray_folder
 from raytune_pipe.importing.writing import write_run
@@ -62,6 +62,20 @@ def test_values_outside_of_the_space_are_refused(ray_folder: Path, ray_trial: Ma
     ray_trial(0, [(1, 2.0, 7.0)])
     with pytest.raises(ConfigError, match=r"optimizer.lr: must hold every value .* has 7.0"):
         read_ray_folder(ray_folder, SPACE, "val_loss", "min")
+
+
+@pytest.mark.parametrize("is_population", [False, True])
+def test_steps_may_be_off_by_rounding(
+    ray_folder: Path, ray_trial: MakeTrial, is_population: bool
+) -> None:
+    """As Ray's quniform gives them."""
+    ray_trial(0, [(1, 2.0, 0.30000000000000004)])
+    if is_population:
+        (ray_folder / "pbt_global.txt").write_text("")
+    steps = Hyperparameter("optimizer.lr", Uniform(low=0.1, high=0.5, quantum=0.1))
+    run = read_ray_folder(ray_folder, SearchSpace((steps,)), "val_loss", "min")
+    assert run.trials[0].leaves["optimizer.lr"] == 0.3
+    assert not [note for note in run.notes if "outside" in note]
 
 
 def test_a_metric_that_nobody_reported_is_told(ray_folder: Path, ray_trial: MakeTrial) -> None:
