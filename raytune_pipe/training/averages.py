@@ -36,8 +36,9 @@ class WeightAverages:
         return self.model
 
     def state(self) -> dict[str, Tensor]:
-        """The averages by the weight's name."""
-        return {name: average.detach() for name, average in self.model.named_parameters()}
+        """The averages by the weight's name; one that has two is under both, as in a state."""
+        named = self.model.named_parameters(remove_duplicate=False)
+        return {name: average.detach() for name, average in named}
 
     def load(self, averages: Mapping[str, Tensor] | None, model: nn.Module) -> None:
         """Go on from saved averages; without any from the model's weights."""

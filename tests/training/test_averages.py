@@ -60,6 +60,15 @@ def test_without_saved_averages_they_begin_at_the_weights(tmp_path: Path) -> Non
     assert trainer.evaluate("validation") == donor.evaluate("validation")
 
 
+def test_a_weight_of_two_names_has_its_average_under_both() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    averages = WeightAverages(model)
+    averages.update(model, 0.9, step=1)
+    assert averages.state().keys() == model.state_dict().keys()
+    assert torch.equal(averages.state()["0.weight"], averages.state()["1.weight"])
+
+
 @pytest.mark.parametrize("step", [1, 5, 50])
 def test_the_first_steps_count_more(step: int) -> None:
     model = nn.Linear(1, 1, bias=False)
