@@ -58,7 +58,7 @@ class Cnn(Component):
         if len(task.input_shape) != 3:
             raise ConfigError(
                 "model cnn must have images, [channels, height, width], but the dataset's samples"
-                f" have the shape {list(task.input_shape)}; choose model mlp, or reshape them"
+                f" have the shape {list(task.input_shape)}; {_instead(task)}"
             )
         network = cnn.Cnn(
             task.input_shape[0],
@@ -130,8 +130,7 @@ class Resnet(Component):
         if len(task.input_shape) != 3 or task.input_shape[0] not in (1, 3):
             raise ConfigError(
                 "model resnet must have images of 1 or 3 channels, [channels, height, width], but"
-                f" the dataset's samples have the shape {list(task.input_shape)}; choose model mlp,"
-                " or reshape them"
+                f" the dataset's samples have the shape {list(task.input_shape)}; {_instead(task)}"
             )
         network = resnet.Resnet(
             task.input_shape[0],
@@ -152,3 +151,10 @@ class Resnet(Component):
     def rates_in_force(self, module: "nn.Module") -> dict[str, Value]:
         """The mutable hyperparameters as the live module holds them."""
         return rates_in_force(self, module)
+
+
+def _instead(task: Task) -> str:
+    """What to do about samples that are no images."""
+    if task.tokens is not None:
+        return "choose model recurrent or transformer"
+    return "choose model mlp, or reshape them"

@@ -238,6 +238,8 @@ def test_resnet_refuses_what_is_no_image(shape: tuple[int, ...]) -> None:
     ("component", "task", "message"),
     [
         (Cnn(), TABLE, r"model cnn must have images, .* the shape \[5\]"),
+        (Cnn(), TEXT, "model cnn must have images, .* choose model recurrent or transformer"),
+        (Resnet(), TEXT, "model resnet must have .* choose model recurrent or transformer"),
         (Mlp(), TEXT, "model mlp must have numbers as inputs, but .* token indices"),
         (Recurrent(), TABLE, r"model recurrent must have sequences, .* the shape \[5\]"),
         (Transformer(), GRAY, r"model transformer must have sequences, .* \[1, 8, 8\]"),
