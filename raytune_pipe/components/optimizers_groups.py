@@ -14,6 +14,10 @@ DECAYS = "decays"
 NO_RATES = ("kind", "decay_biases_and_norms")
 PAIRED = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 """Fields that torch keeps as one entry, and their place in it."""
+SQUARES = "exp_avg_sq"
+"""Key of a state: the mean of squared gradients, as torch names it."""
+WEIGHT = "exp_avg_sq_weight"
+"""Key of a saved one: the sum of the weights in that mean."""
 
 
 def groups(
@@ -104,17 +108,53 @@ def drop_unused_momentum(optimizer: "optim.Optimizer") -> None:
 def state_by_parameter(
     optimizer: "optim.Optimizer", model: "nn.Module"
 ) -> dict[int, dict[str, Any]]:
-    """The optimizer's state by the number of the parameter in the model, whatever the groups."""
-    numbered = enumerate(model.parameters())
-    return {number: optimizer.state[each] for number, each in numbered if each in optimizer.state}
+    """The optimizer's state by the number of the parameter in the model, whatever the groups.
+
+    Beside a mean of squared gradients stands the sum of its weights, as `load_state` needs it.
+    """
+    numbers = {parameter: number for number, parameter in enumerate(model.parameters())}
+    saved: dict[int, dict[str, Any]] = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                state = optimizer.state[parameter]
+                weight = {WEIGHT: _weight(state, group)} if SQUARES in state else {}
+                saved[numbers[parameter]] = {**state, **weight}
+    return saved
 
 
 def load_state(
-    optimizer: "optim.Optimizer", model: "nn.Module", state: Mapping[int, dict[str, Any]]
+    optimizer: "optim.Optimizer", model: "nn.Module", saved: Mapping[int, dict[str, Any]]
 ) -> None:
-    """Set the state from one by parameter; the groups keep what they hold."""
+    """Set the state from one by parameter; the groups keep what they hold.
+
+    Adam and its kin take the weights in the mean of squared gradients to add up to
+    1 - beta2 ** steps, as if beta2 had always been what it is now: under one that was raised from
+    0.999 to 0.9999 after 200 steps, the next ones would be a third as large as they should. So the
+    mean is scaled to weights of that sum.
+    """
     numbers = {parameter: number for number, parameter in enumerate(model.parameters())}
-    grouped = [numbers[each] for group in optimizer.param_groups for each in group["params"]]
-    by_group = {place: state[number] for place, number in enumerate(grouped) if number in state}
+    grouped = [
+        (numbers[parameter], group)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
+    by_place = {
+        place: _scaled(saved[number], group)
+        for place, (number, group) in enumerate(grouped)
+        if number in saved
+    }
     own_rates = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": by_group, "param_groups": own_rates})
+    optimizer.load_state_dict({"state": by_place, "param_groups": own_rates})
+
+
+def _scaled(saved: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
+    state = {name: value for name, value in saved.items() if name != WEIGHT}
+    if WEIGHT in saved and (weight := _weight(state, group)) != saved[WEIGHT]:
+        state[SQUARES] = state[SQUARES] * (weight / saved[WEIGHT])
+    return state
+
+
+def _weight(state: Mapping[str, Any], group: Mapping[str, Any]) -> float:
+    _, beta2 = group["betas"]
+    return 1.0 - float(beta2 ** float(state["step"]))

@@ -340,6 +340,62 @@ def test_momentum_that_was_gone_does_not_come_back(member: type[Sgd] | type[RmsP
     assert torch.equal(model.weight, before), "a gradient of zero moves nothing"
 
 
+SECOND_MOMENTS = [Adam, AdamW, NAdam, RAdam, Muon]
+"""Whose mean of squared gradients is divided by the sum of its weights."""
+
+
+def means_of_squares(optimizer: optim.Optimizer) -> list[torch.Tensor]:
+    """By that sum, for each parameter that has one."""
+    return [
+        state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+        for group in optimizer.param_groups
+        for state in (optimizer.state[parameter] for parameter in group["params"])
+        if "exp_avg_sq" in state
+    ]
+
+
+@pytest.mark.parametrize("member", SECOND_MOMENTS)
+def test_a_changed_beta2_leaves_the_mean_of_squares_as_it_was(member: type[Adam]) -> None:
+    model = Net()
+    optimizer = member(lr=1e-3, beta2=0.99).build(model)
+    train(optimizer, model)
+    for beta2 in (0.9999, 0.5, 0.0, 0.999):
+        expected, state = means_of_squares(optimizer), state_by_parameter(optimizer, model)
+        optimizer = member(lr=1e-3, beta2=beta2).build(model)
+        load_state(optimizer, model, state)
+        found = means_of_squares(optimizer)
+        assert len(found) == len(expected) > 0
+        for own, before in zip(found, expected, strict=True):
+            torch.testing.assert_close(own, before, rtol=1e-4, atol=0.0)
+
+
+def test_a_changed_beta2_leaves_the_size_of_steps_as_it_was() -> None:
+    """Under a gradient that stays the same each of Adam's steps is the learning rate."""
+    model, state = nn.Linear(1, 1, bias=False), dict[int, dict[str, Any]]()
+    for beta2 in (0.99, 0.9999, 0.9):
+        optimizer = Adam(lr=0.01, beta2=beta2).build(model)
+        load_state(optimizer, model, state)
+        for _ in range(30):
+            before = model.weight.item()
+            model.weight.grad = torch.full_like(model.weight, 3.0)
+            optimizer.step()
+            assert before - model.weight.item() == pytest.approx(0.01, rel=1e-4)
+        state = state_by_parameter(optimizer, model)
+
+
+@each_optimizer
+def test_a_state_goes_into_a_checkpoint_and_back_to_the_last_bit(member: type[Optimizer]) -> None:
+    model = Net()
+    optimizer, restored = member().build(model), member().build(model)
+    train(optimizer, model, 7)
+    load_state(restored, model, state_by_parameter(optimizer, model))
+    for parameter in model.parameters():
+        before, after = optimizer.state[parameter], restored.state[parameter]
+        assert before.keys() == after.keys()
+        for key, value in before.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(after[key]))
+
+
 def test_a_zero_factor_is_read_back_as_the_declared_rate() -> None:
     component = Sgd(lr=0.3)
     optimizer = component.build(Net())
