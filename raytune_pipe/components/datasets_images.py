@@ -61,11 +61,15 @@ class ImageFolder(Component):
                 f"path must hold the folders {', '.join(PARTS)}, or one for each class, but"
                 f" {self.path} holds {_listed(folders)}; rename them"
             )
+        inner = {part: _folders(folders[part]) for part in PARTS} if present else {}
+        classes = list(inner["train"] if present else folders)
+        if len(classes) < 2:
+            raise ConfigError(
+                f"path must hold folders of two classes at least, but {self.path} holds"
+                f" {classes[0]} alone; name the folder that those of the classes lie in"
+            )
         if not present:
-            classes = list(folders)
             return split_data(self, *self._read(_files(folders, classes)))
-        inner = {part: _folders(folders[part]) for part in PARTS}
-        classes = list(inner["train"])
         parts = {part: self._read(_files(inner[part], classes)) for part in PARTS}
         shapes = {part: list(images.shape[2:]) for part, (images, _) in parts.items()}
         if len({*map(tuple, shapes.values())}) > 1:

@@ -140,6 +140,8 @@ def class_problems(targets: "Sequence[Array]") -> Iterator[str]:
     lowest, highest = min(y.min() for y in targets), max(y.max() for y in targets)
     if lowest < 0:
         yield f"count its classes from 0, but has a class {lowest}"
+    if targets[0].min() == targets[0].max():
+        yield f"hold two classes at least to train on, but has class {int(targets[0].max())} alone"
     samples = sum(map(len, targets))
     if highest >= samples:
         yield f"number its classes without gaps, but has class {highest} among {samples} samples"

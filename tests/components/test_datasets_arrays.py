@@ -65,6 +65,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "too large": ({"x": X, "y": X[:, 0] + 1e39}, "hold finite numbers in y, but 40 of 40 are"),
     "no features": ({"x": X[:, :0], "y": CLASSES}, r"x as \[samples, features, .*\[40, 0\];"),
     "negative": ({"x": X, "y": CLASSES - 1}, "count its classes from 0, but has a class -1;"),
+    "one class": ({"x": X, "y": 0 * CLASSES}, "two classes at least .* but has class 0 alone;"),
+    "one class to train on": (
+        users_split(y_train=np.full(40, 2)),
+        "two classes at least to train on, but has class 2 alone;",
+    ),
     "unseen": (users_split(y_test=CLASSES + 1), "every class in its training part, but class 4"),
     "types": (users_split(y_test=X[:, 0]), "all targets as integers or none"),
     "widths": (users_split(x_test=X[:, :2]), r"samples of one shape in x_train, .*\[2\]"),

@@ -146,6 +146,12 @@ def spoiled(folder: Path, how: str) -> ImageFolder:
     elif how == "a part of another size":
         for path in (folder / "test").rglob("*.png"):
             put(path, np.zeros((6, 9), np.uint8))
+    elif how == "a folder above":
+        (folder / "above").mkdir()
+        (folder / "train").rename(folder / "above" / "photographs")
+        dataset = ImageFolder(path=str(folder / "above"))
+    elif how == "a class alone":
+        (folder / "train" / "dog").rename(folder / "test" / "owl")
     elif how == "a file":
         dataset = ImageFolder(path=str(folder / "train" / "cat" / "1.png"))
     return dataset
@@ -161,6 +167,11 @@ def spoiled(folder: Path, how: str) -> ImageFolder:
         ("an empty class", "files in each class's folder, but .*owl holds nothing; take"),
         ("another size", r"one size, but .* has \[6, 8\] and .*1\.png \[6, 9\] \(height, width\)"),
         ("a part of another size", r"one size, but theirs are .*'test': \[6, 9\]"),
+        (
+            "a folder above",
+            r"folders of two classes at least, but .* holds photographs alone; name",
+        ),
+        ("a class alone", r"folders of two classes at least, but .* holds cat alone; name"),
         ("a file", r"must be a folder of images, but .* cannot be read \(Not a directory\)"),
     ],
 )
