@@ -6,14 +6,14 @@ runs with them; `ignore` of its file silences one by its code.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
 from raytune_pipe.advice import advised_over, overlaps
-from raytune_pipe.base import ConfigError, Value
-from raytune_pipe.conditions import applying
+from raytune_pipe.base import ConfigError, Value, to_json
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment import Experiment, TrapCode
 from raytune_pipe.problems import Path, Problem, listed
@@ -27,6 +27,9 @@ from raytune_pipe.variants import (
     to_plain,
     to_trial,
 )
+
+if TYPE_CHECKING:
+    from raytune_pipe.components.task import Data
 
 SMALLEST_NORMED_BATCH = 8
 """Samples: with fewer, the mean and variance of a batch norm are mostly noise."""
@@ -60,9 +63,7 @@ def traps(experiment: Experiment) -> list[Trap]:
     for look in _OF_THE_SEARCH:
         for trap in look(experiment):
             found.setdefault((trap.code, trap.path), trap)
-    space = experiment.search_space
-    for plain in combinations(to_plain(experiment.trial), space):
-        case = _Case(plain, space)
+    for case in _cases(experiment):
         for look_at in _OF_A_TRIAL:
             for trap in look_at(case):
                 found.setdefault((trap.code, trap.path), trap)
@@ -79,13 +80,14 @@ def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
     from raytune_pipe.training.data import load_data
     from raytune_pipe.training.trial_size import MisfitError, trial_size
 
-    space = experiment.search_space
     problems: dict[Path, Problem] = {}
     found: dict[str, Trap] = {}
-    for plain in combinations(to_plain(experiment.trial), space):
-        case, trial = _Case(plain, space), to_trial(plain)
-        if "imported" in (trial.dataset.kind, trial.model.kind):
+    tried: set[str] = set()
+    for case in _cases(experiment):
+        trial, parts = to_trial(case.plain), case.of_the_data
+        if "imported" in (trial.dataset.kind, trial.model.kind) or parts in tried:
             continue
+        tried.add(parts)
         try:
             data = load_data(trial.dataset)
         except (ConfigError, ImportError) as error:
@@ -98,44 +100,30 @@ def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
         except MisfitError as error:
             where = case.where(error.part)
             problems.setdefault(where, Problem(where, error.reason))
-        else:
-            if size.has_more_parameters:
-                trap = Trap(MORE_PARAMETERS, case.where("model.kind"), size.warning)
-                found.setdefault(MORE_PARAMETERS, trap)
-    for problem in _values_that_do_not_fit(experiment):
-        problems.setdefault(problem.path, problem)
+            continue
+        if size.has_more_parameters:
+            trap = Trap(MORE_PARAMETERS, case.where("model.kind"), size.warning)
+            found.setdefault(MORE_PARAMETERS, trap)
+        for problem in _values_that_do_not_fit(case, data):
+            problems.setdefault(problem.path, problem)
     kept = [trap for trap in found.values() if trap.code not in experiment.ignore]
     return list(problems.values()), kept
 
 
-def _values_that_do_not_fit(experiment: Experiment) -> Iterator[Problem]:
+def _values_that_do_not_fit(case: "_Case", data: "Data") -> Iterator[Problem]:
     """Bounds and options of searched fields, each by itself, that the data rules out."""
-    plain, space = to_plain(experiment.trial), experiment.search_space
-    for path in space:
-        if path.partition(".")[0] not in THAT_FIT_DATA or is_component_choice(space[path]):
-            continue
-        for variant in applying(plain, space, path):
-            if _misfit(variant.plain):
-                continue  # whatever the value; told where that part stands
-            for value in _Case(variant.plain, space).ends(path):
-                if reason := _misfit(put(variant.plain, path, value)):
-                    yield Problem(("search_space", path), reason.removeprefix(f"{path}: "))
-
-
-def _misfit(plain: Plain) -> str | None:
-    """Why a trial does not fit its data; None where it does, or that cannot be told."""
-    from raytune_pipe.training.data import load_data
     from raytune_pipe.training.trial_size import MisfitError, trial_size
 
-    try:
-        trial = to_trial(plain)
-        if "imported" not in (trial.dataset.kind, trial.model.kind):
-            trial_size(trial, load_data(trial.dataset))
-    except MisfitError as error:
-        return error.reason
-    except (ConfigError, ImportError, ValidationError):
-        return None
-    return None
+    for path, distribution in case.space.items():
+        if path.partition(".")[0] not in THAT_FIT_DATA or is_component_choice(distribution):
+            continue
+        for value in case.ends(path):
+            try:
+                trial_size(to_trial(put(case.plain, path, value)), data)
+            except MisfitError as error:
+                yield Problem(("search_space", path), error.reason.removeprefix(f"{path}: "))
+            except ValidationError:  # with this combination of components
+                continue
 
 
 @dataclass(frozen=True)
@@ -144,12 +132,21 @@ class _Case:
 
     plain: Plain
     space: Mapping[str, Distribution]
+    """What is searched, as far as it applies."""
+
+    @property
+    def of_the_data(self) -> str:
+        """The parts that must fit together with the data, and what is searched in them, as text."""
+        parts = {part: self.plain[part] for part in ("dataset", *THAT_FIT_DATA)}
+        return to_json([parts, [path for path in self.space if path.partition(".")[0] in parts]])
 
     def ends(self, path: str) -> tuple[Any, ...]:
         """The values at the ends of what a field can be: both bounds, all options, or its one."""
+        if not has(self.plain, path):
+            return ()
         distribution = self.space.get(path)
         if distribution is None or is_component_choice(distribution):
-            return (get(self.plain, path),) if has(self.plain, path) else ()
+            return (get(self.plain, path),)
         if distribution.kind == "choice":
             return tuple(distribution.options)
         return (distribution.low, distribution.high)
@@ -190,6 +187,36 @@ class _Case:
     def hidden_layers(self) -> int:
         """How many layers of a dense or a convolutional net come before its last."""
         return max(self.most_items("model.widths"), self.most_items("model.filters"))
+
+
+def _cases(experiment: Experiment) -> Iterator[_Case]:
+    """The trial under every combination of the components that are chosen from.
+
+    Where the kind of another rules a choice out, the trial's own part stands.
+    """
+    own, space = to_plain(experiment.trial), experiment.search_space
+    for plain in combinations(own, space):
+        applying = dict(space)
+        while idle := [path for path in applying if not _applies(path, plain, applying)]:
+            for path in idle:
+                if has(own, path) and has(plain, path):
+                    plain = put(plain, path, get(own, path))
+                applying = {
+                    name: each
+                    for name, each in applying.items()
+                    if not f"{name}.".startswith(f"{path}.")
+                }
+        with suppress(ValidationError):
+            yield _Case(to_plain(to_trial(plain)), applying)
+
+
+def _applies(path: str, plain: Plain, space: Mapping[str, Distribution]) -> bool:
+    """Whether a searched field may apply, by the kinds of components that it depends on."""
+    return all(
+        parent.removesuffix(".kind") in space and get(plain, parent) in values
+        for parent, values in (space[path].when or {}).items()
+        if parent.endswith(".kind")
+    )
 
 
 def _linear_learning_rate(experiment: Experiment) -> Iterator[Trap]:
@@ -298,11 +325,7 @@ def _deep_sigmoid(case: _Case) -> Iterator[Trap]:
 def _muon_without_matrices(case: _Case) -> Iterator[Trap]:
     """Jordan et al. (2024) flatten kernels into matrices for Muon; torch's takes none."""
     model = get(case.plain, "model.kind")
-    is_muon = get(case.plain, "optimizer.kind") == "muon"
-    meet = case.may_meet("optimizer", "model.kind", model) and case.may_meet(
-        "model", "optimizer.kind", "muon"
-    )
-    if is_muon and model in OF_KERNELS and meet:
+    if get(case.plain, "optimizer.kind") == "muon" and model in OF_KERNELS:
         yield Trap(
             "muon_without_matrices",
             case.where("optimizer.kind"),

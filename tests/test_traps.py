@@ -124,6 +124,21 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "muon_without_matrices",
         "search_space/optimizer",
     ),
+    "muon where its choice does not apply": (
+        {
+            "trial": {"optimizer": {"kind": "muon"}},
+            "search_space": {
+                "model": {"kind": "choice", "options": [{"kind": "mlp"}, {"kind": "cnn"}]},
+                "optimizer": {
+                    "kind": "choice",
+                    "options": [{"kind": "sgd"}, {"kind": "adamw"}],
+                    "when": {"model.kind": ["mlp"]},
+                },
+            },
+        },
+        "muon_without_matrices",
+        "trial/optimizer/kind",
+    ),
 }
 
 
@@ -156,6 +171,12 @@ def test_each_trap_is_told_with_its_place_and_can_be_silenced(name: str) -> None
         {"trial": {"model": CNN | {"spatial_dropout": 0.0, "dropout": 0.5}}},
         {"trial": {"model": NORMED | {"dropout": [0.0, 0.5]}}},  # no norm comes behind the last
         {"trial": {"model": CNN | {"spatial_dropout": [0.0, 0.5]}}},
+        {
+            "search_space": {
+                "model": {"kind": "choice", "options": [NORMED, CNN | {"norm": "group"}]},
+                "model.spatial_dropout": UNIFORM,  # which the normed one has not
+            }
+        },
         {"trial": {"optimizer": {"kind": "muon"}}},
         {
             "search_space": {
@@ -206,6 +227,25 @@ def test_searched_values_that_the_data_rules_out_are_problems() -> None:
         ]
         == []
     )
+
+
+def test_components_that_conditions_keep_apart_need_not_fit() -> None:
+    models = [{"kind": "mlp", "widths": [4]}, {"kind": "cnn", "filters": [4]}]
+    datasets = {"kind": "choice", "options": [{"kind": "digits"}, {"kind": "wine"}]}
+    model = {"kind": "choice", "options": models}
+    of_images = model | {"when": {"dataset.kind": ["digits"]}}
+    trial = {"model": models[0]}
+    assert data_traps(
+        make(trial=trial, search_space={"dataset": datasets, "model": of_images})
+    ) == (
+        [],
+        [],
+    )
+    (problem,), _ = data_traps(
+        make(trial=trial, search_space={"dataset": datasets, "model": model})
+    )
+    assert problem.path == ("search_space", "model")
+    assert "model cnn must have images" in problem.message
 
 
 def test_data_that_is_not_here_is_told_and_no_problem(tmp_path: Any) -> None:
