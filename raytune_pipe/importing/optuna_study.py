@@ -84,6 +84,13 @@ def read_study(study: "Study", metric: str = "value", objective: int | None = No
     space = _space(trials, notes)
     scale = _Steps.of(trials)
     imported = tuple(_trial(one, space, metric, mode, chosen, scale) for one in trials)
+    moved = sum(
+        not space[name].distribution.contains(value)
+        for one in trials
+        for name, value in _tried(one, space).items()
+    )
+    if moved:
+        notes.append(f"{moved} values outside of the search space were taken as the nearest in it")
     source = f"Optuna, study {study.study_name}"
     target = {"metric": metric, "mode": mode, "at": "last"}
     return ImportedRun(source, space, target, imported, notes=tuple(notes))
@@ -160,18 +167,23 @@ def _option(choice: Any) -> Value:
 def _trial(
     trial: "Trial", space: SearchSpace, metric: str, mode: str, objective: int, scale: _Steps
 ) -> ImportedTrial:
-    params = {own_name(name, "params"): value for name, value in trial.params.items()}
-    values: dict[str, Value] = {}
-    for one in space:
-        values[one.name] = nearest(one, _option(params[one.name])) if one.name in params else None
+    tried = _tried(trial, space)
+    values = {one.name: nearest(one, tried.get(one.name)) for one in space}
     status = STATUS[trial.state.name]
     reports = tuple(_reports(trial, values, metric, mode, objective, scale))
     if status in ("completed", "stopped_early") and not reports:
         status = "failed"  # pruned before it reported anything: there is nothing to reckon with
     elif status in ("completed", "stopped_early") and not math.isfinite(reports[-1].score):
         status = "diverged"
-    leaves = {name: as_value(value) for name, value in params.items()} | values
+    fixed = {own_name(name, "params"): as_value(value) for name, value in trial.params.items()}
+    leaves = fixed | values
     return ImportedTrial(f"{trial.number:05d}", leaves, status, reports, _reason(trial, status))
+
+
+def _tried(trial: "Trial", space: SearchSpace) -> dict[str, Value]:
+    """The searched values of a trial, by our names."""
+    named = {own_name(name, "params"): value for name, value in trial.params.items()}
+    return {name: _option(named[name]) for name in space.names if name in named}
 
 
 def _reason(trial: "Trial", status: Status) -> str | None:

@@ -133,3 +133,14 @@ def test_choices_that_are_no_finite_number_are_named(tmp_path: Path) -> None:
     results = read_results(write_run(read_study(study), tmp_path, "study"))
     assert results.space["clip"].distribution == Choice(options=("null", "inf", 1.0))
     assert results.trials["clip"].tolist() == ["null", "inf", "1.0"]
+
+
+def test_values_that_optuna_let_pass_outside_of_the_space_are_counted() -> None:
+    study = optuna.create_study()
+    for x in (0.33, 5.0, 0.3):
+        study.enqueue_trial({"x": x})
+    with pytest.warns(UserWarning, match="out of range"):
+        study.optimize(lambda trial: trial.suggest_float("x", 0.0, 0.9, step=0.1), n_trials=3)
+    run = read_study(study)
+    assert [one.leaves["x"] for one in run.trials] == [0.3, 0.9, 0.3]
+    assert "2 values outside of the search space were taken as the nearest" in run.notes[-1]
