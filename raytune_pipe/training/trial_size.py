@@ -38,7 +38,7 @@ class MisfitError(ConfigError):
     def __init__(self, part: str, reason: str) -> None:
         super().__init__(f"trial.{part}: {reason}")
         self.part = part
-        """Its field of the trial."""
+        """Its field of the trial, by its dotted name."""
         self.reason = reason
 
 
@@ -57,7 +57,10 @@ def trial_size(trial: Trial, data: Data) -> TrialSize:
         with torch.device("meta"):
             model = trial.model.build(data.task)
     except ConfigError as error:
-        raise MisfitError(part, str(error).removeprefix(f"{part}: ")) from error
+        field, _, reason = str(error).partition(": ")
+        if f"{field}.".startswith(f"{part}."):
+            raise MisfitError(field, reason) from error
+        raise MisfitError(part, str(error)) from error
     return size_of(model, data)
 
 

@@ -15,3 +15,9 @@ def test_names_the_part_that_does_not_fit() -> None:
     with pytest.raises(MisfitError, match=r"^trial\.loss: mse must have a task") as caught:
         trial_size(make_trial(loss={"kind": "mse"}), make_data())
     assert caught.value.part == "loss"
+    weighted = make_trial(loss={"kind": "nll", "class_weights": [1.0, 2.0]})
+    with pytest.raises(MisfitError, match=r"^trial\.loss\.class_weights: must have one") as caught:
+        trial_size(weighted, make_data())
+    assert caught.value.part == "loss.class_weights"
+    with pytest.raises(MisfitError, match=r"^trial\.model: model recurrent must have"):
+        trial_size(make_trial(model={"kind": "recurrent"}), make_data())
