@@ -40,8 +40,12 @@ from benchmarks.trial_transitions import TRANSITIONS, IllegalTransition, Transit
 SCHEDULERS: tuple[dict[str, Any], ...] = (
     {"kind": "fifo"},
     {"kind": "asha", "grace_epochs": 1, "reduction_factor": 2},
+    {"kind": "hyperband", "reduction_factor": 2},
+    {"kind": "median", "min_trials": 2},
     {"kind": "pbt", "interval_epochs": 2, "quantile": 0.25},
     {"kind": "pbt", "interval_epochs": 2, "quantile": 0.5, "synchronous": False},
+    {"kind": "pb2", "interval_epochs": 2, "quantile": 0.25},
+    {"kind": "pb2", "interval_epochs": 2, "quantile": 0.5, "synchronous": False},
 )
 KINDS: tuple[FailureKind, ...] = (
     "exception",
