@@ -23,9 +23,9 @@ from raytune_pipe.training.trial_check_overfitting import check_overfitting
 from raytune_pipe.training.trial_check_rates import (
     check_rates,
     range_test,
-    searched_rates,
+    used_rates,
 )
-from raytune_pipe.training.trial_check_runs import Place, Subject, untouched
+from raytune_pipe.training.trial_check_runs import Place, Subject, at_scheduled_rate, untouched
 from raytune_pipe.training.trial_check_signal import check_signal
 from raytune_pipe.training.trial_check_start import check_fit, check_initial_loss
 from raytune_pipe.trial import Trial
@@ -52,7 +52,7 @@ def check_trial(
     with untouched():
         listener("data")
         data = to_device(load_data(trial.dataset), torch.device(place.device))
-        subject = Subject(trial, data, place)
+        subject = Subject(at_scheduled_rate(trial), data, place)
         listener("fit")
         fit = _fit(subject)
         if fit.verdict == "fail":
@@ -95,7 +95,7 @@ def _look_over(
     dead = check_dead_units(subject)
     findings += [dead] if dead else []
     listener("learning rate")
-    wanted = searched_rates(subject.trial.optimizer.lr, searched)
+    wanted = used_rates(subject.trial, searched)
     test = range_test(subject, wanted)
     findings.append(check_rates(test, wanted, _of_which_optimizer(subject.trial, searched)))
     listener("overfitting")

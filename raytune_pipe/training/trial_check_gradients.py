@@ -13,8 +13,9 @@ from torch.overrides import TorchFunctionMode
 
 from raytune_pipe.components.task import Data
 from raytune_pipe.training.probes import UpdateProbe
-from raytune_pipe.training.trial_check_findings import Finding, listed
-from raytune_pipe.training.trial_check_runs import Subject, drawn
+from raytune_pipe.training.trial_check_findings import Finding, Verdict, listed
+from raytune_pipe.training.trial_check_runs import Subject, absolute_rates, drawn
+from raytune_pipe.trial import Trial
 
 STEPS = 20
 FIRST_STEPS = 5
@@ -50,7 +51,7 @@ def check_gradients(subject: Subject) -> list[Finding]:
     may_skip = subject.trial.model.kind == "imported"
     return [
         _reached(run.model, sorted(missing), sorted(silent - missing), broken, may_skip=may_skip),
-        _update_ratio(ratios, subject.trial.optimizer.lr),
+        _update_ratio(ratios, subject.trial),
     ]
 
 
@@ -93,16 +94,17 @@ def _reached(
     else:
         suspect = "layers that the network has but never calls, or that it calls under no_grad"
         mend = "call them, delete them, or set requires_grad to False"
-    verdict = "warn" if only_skipped and may_skip else "fail"
-    return Finding("gradients", verdict, found, expected, suspect, mend)  # type: ignore[arg-type]
+    verdict: Verdict = "warn" if only_skipped and may_skip else "fail"
+    return Finding("gradients", verdict, found, expected, suspect, mend)
 
 
-def _update_ratio(ratios: list[float], rate: float) -> Finding:
+def _update_ratio(ratios: list[float], trial: Trial) -> Finding:
     """The usual norm(update) / norm(weight) of the later steps."""
     later = [ratio for ratio in ratios[STEPS // 4 :] if math.isfinite(ratio)]
     ratio = statistics.median(later) if later else math.nan
     low, high = UPDATE_RATIOS
-    found = f"{ratio:.1e} a step at optimizer.lr {rate:g}"
+    source = "the schedule's highest rate," if absolute_rates(trial) else "optimizer.lr"
+    found = f"{ratio:.1e} a step at {source} {trial.optimizer.lr:g}"
     expected = f"near 1e-3, between {low:g} and {high:g}"
     if low <= ratio <= high:
         return Finding("update ratio", "ok", found, expected)
@@ -113,7 +115,7 @@ def _update_ratio(ratios: list[float], rate: float) -> Finding:
         found,
         expected,
         f"a learning rate too {size}",
-        f"{mend} optimizer.lr; the range test below shows what rates the loss falls at",
+        f"{mend} it; the range test below shows what rates the loss falls at",
     )
 
 

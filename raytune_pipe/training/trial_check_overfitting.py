@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raytune_pipe.components.task import Split, Task
 from raytune_pipe.training.seeding import seeded_generator
-from raytune_pipe.training.trial_check_findings import Finding, RangeTest
+from raytune_pipe.training.trial_check_findings import Finding, RangeTest, Verdict
 from raytune_pipe.training.trial_check_runs import Subject
 from raytune_pipe.training.trial_check_start import parts_of
 
@@ -186,5 +186,5 @@ def _finding(best: Attempt, samples: int, rates: int, contradiction: float) -> F
     else:
         suspect = "a network too small or too deep for its activation, or labels that contradict"
         mend = "widen the network; try relu or a norm; look at samples beside their labels"
-    verdict = "warn" if best.share <= NEARLY else "fail"
-    return Finding(name, verdict, found, expected, suspect, mend)  # type: ignore[arg-type]
+    verdict: Verdict = "warn" if best.share <= NEARLY else "fail"
+    return Finding(name, verdict, found, expected, suspect, mend)

@@ -13,7 +13,8 @@ import numpy as np
 from raytune_pipe.base import Value
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.training.trial_check_findings import Finding, RangeTest
-from raytune_pipe.training.trial_check_runs import Subject
+from raytune_pipe.training.trial_check_runs import Subject, absolute_rates
+from raytune_pipe.trial import Trial
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -36,18 +37,27 @@ RATE = "optimizer.lr"
 
 
 class Rates(NamedTuple):
-    """Learning rates that are searched, or the one that is not."""
+    """Learning rates that are searched, or those that are not."""
 
     low: float
     high: float
     words: str
+    source: str = RATE
+    """What gives them."""
 
 
-def searched_rates(trial_rate: float, searched: Mapping[str, Distribution]) -> Rates:
-    """The range in which the learning rate is searched, or the trial's own rate alone."""
-    distribution = searched.get(RATE)
+def used_rates(trial: Trial, searched: Mapping[str, Distribution]) -> Rates:
+    """The range in which the learning rate is searched, or the trial's own.
+
+    The rates of a schedule that gives absolute ones stand instead of the optimizer's.
+    """
+    if scheduled := absolute_rates(trial):
+        low, high = min(scheduled), max(scheduled)
+        words = "the schedule's rates"
+        return Rates(low, high, f"{words}, {low:g} to {high:g},", words)
+    distribution, own = searched.get(RATE), trial.optimizer.lr
     if distribution is None:
-        return Rates(trial_rate, trial_rate, f"{RATE} {trial_rate:g}")
+        return Rates(own, own, f"{RATE} {own:g}")
     ends: Sequence[Value] = (distribution.from_unit(0.0), distribution.from_unit(1.0))
     if distribution.kind == "choice":
         ends = distribution.labels
@@ -124,5 +134,5 @@ def check_rates(test: RangeTest, wanted: Rates, optimizer_of: str) -> Finding:
         return Finding(name, "ok", found, expected)
     too = "high" if wanted.low > high else "low"
     return Finding(
-        name, "warn", found, expected, f"a learning rate too {too}", f"{RATE}: {suggested}"
+        name, "warn", found, expected, f"a learning rate too {too}", f"{wanted.source}: {suggested}"
     )

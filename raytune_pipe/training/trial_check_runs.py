@@ -84,6 +84,21 @@ def without_regularization(trial: Trial) -> Trial:
     )
 
 
+def absolute_rates(trial: Trial) -> tuple[float, ...]:
+    """The learning rates of a schedule that gives absolute ones, warmed up or not; else none."""
+    schedule = trial.schedule
+    while schedule.kind == "warmup":
+        schedule = schedule.then
+    return tuple((schedule.rates or {}).values()) if schedule.kind == "piecewise" else ()
+
+
+def at_scheduled_rate(trial: Trial) -> Trial:
+    """The trial with the highest of its schedule's absolute rates, if there are any, as its own."""
+    optimizer = trial.optimizer
+    rate = max(absolute_rates(trial), default=optimizer.lr)
+    return trial.model_copy(update={"optimizer": optimizer.model_copy(update={"lr": rate})})
+
+
 def _without(component: Component) -> Component:
     """The component with its regularizing rates at zero, those of parts of it as well."""
     changed: dict[str, object] = {}

@@ -1,18 +1,37 @@
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 
 from raytune_pipe.distributions import Choice, LogUniform
+from raytune_pipe.training.trial_check import check_trial
 from raytune_pipe.training.trial_check_findings import RangeTest
 from raytune_pipe.training.trial_check_rates import (
     Rates,
     check_rates,
     has_diverged,
     read_range,
-    searched_rates,
+    used_rates,
 )
+from raytune_pipe.training.trial_check_runs import Place
+from raytune_pipe.trial import Trial
 
 RATES = np.geomspace(1e-6, 1e1, 100)
 TEST = RangeTest(tuple(RATES), (), 1e-3, 1e-2, 1e-1)
+
+
+def trial_of(**changes: Any) -> Trial:
+    plain = {
+        "dataset": {"kind": "digits"},
+        "model": {"kind": "mlp", "widths": [32]},
+        "loss": {"kind": "cross_entropy"},
+        "optimizer": {"kind": "sgd", "lr": 0.1},
+    }
+    return Trial.model_validate_json(json.dumps(plain | changes))
+
+
+TRIAL = trial_of()
 
 
 def valley(noise: float = 0.0) -> list[float]:
@@ -53,11 +72,24 @@ def test_a_batch_that_is_harder_than_the_first_has_not_diverged() -> None:
 
 
 def test_searched_rates_are_the_ends_of_the_distribution() -> None:
-    assert searched_rates(0.1, {})[:2] == (0.1, 0.1)
+    assert used_rates(TRIAL, {})[:2] == (0.1, 0.1)
     low_high = {"optimizer.lr": LogUniform(low=1e-4, high=1.0)}
-    assert searched_rates(0.1, low_high)[:2] == (1e-4, 1.0)
+    assert used_rates(TRIAL, low_high)[:2] == (1e-4, 1.0)
     options = {"optimizer.lr": Choice(options=(0.5, 0.01, 0.1))}
-    assert searched_rates(0.1, options)[:2] == (0.01, 0.5)
+    assert used_rates(TRIAL, options)[:2] == (0.01, 0.5)
+
+
+def test_a_schedules_absolute_rates_are_those_that_are_looked_at() -> None:
+    schedule = {"kind": "warmup", "then": {"kind": "piecewise", "rates": {"0": 0.05, "3": 0.005}}}
+    trial = trial_of(schedule=schedule, optimizer={"kind": "sgd", "lr": 1e-7})
+    check = check_trial(trial, {}, Place())
+    found = {one.name: one for one in check.findings}
+    assert found["update ratio"].verdict == found["learning rate"].verdict == "ok"
+    assert found["update ratio"].found.endswith("the schedule's highest rate, 0.05")
+    assert found["learning rate"].found.startswith("the schedule's rates, 0.005 to 0.05, against")
+    assert found["overfitting"].found.endswith("steps at 0.05")
+    too_low = check_rates(TEST, Rates(1e-9, 1e-8, "", "the schedule's rates"), "")
+    assert too_low.mend.startswith("the schedule's rates: 1.0e-03 to")
 
 
 @pytest.mark.parametrize(
