@@ -14,10 +14,12 @@ DECAYS = "decays"
 NO_RATES = ("kind", "decay_biases_and_norms")
 PAIRED = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 """Fields that torch keeps as one entry, and their place in it."""
-SQUARES = "exp_avg_sq"
-"""Key of a state: the mean of squared gradients, as torch names it."""
-WEIGHT = "exp_avg_sq_weight"
-"""Key of a saved one: the sum of the weights in that mean."""
+BETAS = "declared_betas"
+"""Key of a group that has betas: what they are without the schedule's factor."""
+MEANS = {"exp_avg": 0, "exp_avg_sq": 1}
+"""Keys of a state, by torch's names: means of gradients and of their squares; and their beta."""
+WEIGHTS = "weights_of_means"
+"""Key of a saved state: the sum of the weights in each of them."""
 
 
 def groups(
@@ -54,10 +56,13 @@ def entries(component: Component, factors: Factors = Factors()) -> dict[str, Any
 def set_entries(optimizer: "optim.Optimizer", component: Component, factors: Factors) -> None:
     """Set every hyperparameter of every group that has it."""
     values = entries(component, factors)
+    declared = tuple(vars(component).get(name) for name in PAIRED)
     for group in optimizer.param_groups:
         for key, value in values.items():
             if key in group:
                 group[key] = value
+        if "betas" in group:
+            group[BETAS] = declared
         if not group[DECAYS]:
             group["weight_decay"] = 0.0
 
@@ -110,7 +115,7 @@ def state_by_parameter(
 ) -> dict[int, dict[str, Any]]:
     """The optimizer's state by the number of the parameter in the model, whatever the groups.
 
-    Beside a mean of squared gradients stands the sum of its weights, as `load_state` needs it.
+    Beside its means of gradients stand the sums of their weights, which `load_state` needs.
     """
     numbers = {parameter: number for number, parameter in enumerate(model.parameters())}
     saved: dict[int, dict[str, Any]] = {}
@@ -118,8 +123,7 @@ def state_by_parameter(
         for parameter in group["params"]:
             if parameter in optimizer.state:
                 state = optimizer.state[parameter]
-                weight = {WEIGHT: _weight(state, group)} if SQUARES in state else {}
-                saved[numbers[parameter]] = {**state, **weight}
+                saved[numbers[parameter]] = {**state, WEIGHTS: _weights(state, group)}
     return saved
 
 
@@ -128,10 +132,9 @@ def load_state(
 ) -> None:
     """Set the state from one by parameter; the groups keep what they hold.
 
-    Adam and its kin take the weights in the mean of squared gradients to add up to
-    1 - beta2 ** steps, as if beta2 had always been what it is now: under one that was raised from
-    0.999 to 0.9999 after 200 steps, the next ones would be a third as large as they should. So the
-    mean is scaled to weights of that sum.
+    Adam and its kin take the weights in a mean of gradients to add up to 1 - beta ** steps, as if
+    beta had always been what it is now: after 200 steps under a beta2 of 0.999, raised to 0.9999,
+    the next ones would be a third as large as they should. So means are scaled to such weights.
     """
     numbers = {parameter: number for number, parameter in enumerate(model.parameters())}
     grouped = [
@@ -149,12 +152,20 @@ def load_state(
 
 
 def _scaled(saved: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
-    state = {name: value for name, value in saved.items() if name != WEIGHT}
-    if WEIGHT in saved and (weight := _weight(state, group)) != saved[WEIGHT]:
-        state[SQUARES] = state[SQUARES] * (weight / saved[WEIGHT])
+    state = {name: value for name, value in saved.items() if name != WEIGHTS}
+    before = saved.get(WEIGHTS, {})
+    for name, weight in _weights(state, group).items():
+        if weight != before.get(name, weight):
+            state[name] = state[name] * (weight / before[name])
     return state
 
 
-def _weight(state: Mapping[str, Any], group: Mapping[str, Any]) -> float:
-    _, beta2 = group["betas"]
-    return 1.0 - float(beta2 ** float(state["step"]))
+def _weights(state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, float]:
+    """Of each mean that is divided by the sum of its weights, that sum."""
+    if "betas" not in group or "step" not in state:
+        return {}
+    betas, steps = group.get(BETAS, group["betas"]), float(state["step"])
+    means = set(MEANS) & set(state)
+    if "mu_product" in state:  # NAdam's own sum for the first one, by the betas as they were
+        means -= {"exp_avg"}
+    return {name: 1.0 - float(betas[MEANS[name]] ** steps) for name in sorted(means)}

@@ -340,40 +340,53 @@ def test_momentum_that_was_gone_does_not_come_back(member: type[Sgd] | type[RmsP
     assert torch.equal(model.weight, before), "a gradient of zero moves nothing"
 
 
-SECOND_MOMENTS = [Adam, AdamW, NAdam, RAdam, Muon]
-"""Whose mean of squared gradients is divided by the sum of its weights."""
-
-
-def means_of_squares(optimizer: optim.Optimizer) -> list[torch.Tensor]:
-    """By that sum, for each parameter that has one."""
+def unbiased_means(optimizer: optim.Optimizer, betas: dict[str, float]) -> list[torch.Tensor]:
+    """Means of gradients and of their squares, divided by the sum of their weights."""
     return [
-        state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
-        for group in optimizer.param_groups
-        for state in (optimizer.state[parameter] for parameter in group["params"])
-        if "exp_avg_sq" in state
+        state[name] / (1 - beta ** float(state["step"]))
+        for state in optimizer.state.values()
+        for name, beta in betas.items()
+        if name in state
     ]
 
 
-@pytest.mark.parametrize("member", SECOND_MOMENTS)
-def test_a_changed_beta2_leaves_the_mean_of_squares_as_it_was(member: type[Adam]) -> None:
-    model = Net()
-    optimizer = member(lr=1e-3, beta2=0.99).build(model)
+@pytest.mark.parametrize(
+    ("member", "without"),
+    [
+        *((member, set()) for member in (Adam, AdamW, RAdam, Muon)),
+        (Adamax, {"exp_avg_sq"}),
+        (NAdam, {"exp_avg"}),  # whose weights it adds up itself
+    ],
+)
+def test_changed_betas_leave_the_means_as_they_were(
+    member: Callable[..., Adam], without: set[str]
+) -> None:
+    def means(optimizer: optim.Optimizer, component: Adam) -> list[torch.Tensor]:
+        betas = {"exp_avg": component.beta1, "exp_avg_sq": component.beta2}
+        return unbiased_means(optimizer, {k: v for k, v in betas.items() if k in corrected})
+
+    model, component = Net(), member(lr=1e-3, beta1=0.8, beta2=0.99)
+    corrected = {"exp_avg", "exp_avg_sq"} - without
+    optimizer = component.build(model)
+    component.set_rates(optimizer, Factors(momentum=0.7))
     train(optimizer, model)
-    for beta2 in (0.9999, 0.5, 0.0, 0.999):
-        expected, state = means_of_squares(optimizer), state_by_parameter(optimizer, model)
-        optimizer = member(lr=1e-3, beta2=beta2).build(model)
+    for beta1, beta2 in ((0.99, 0.9999), (0.5, 0.5), (0.0, 0.0), (0.9, 0.999)):
+        expected, state = means(optimizer, component), state_by_parameter(optimizer, model)
+        component = member(lr=1e-3, beta1=beta1, beta2=beta2)
+        optimizer = component.build(model)
         load_state(optimizer, model, state)
-        found = means_of_squares(optimizer)
+        component.set_rates(optimizer, Factors(momentum=0.7))
+        found = means(optimizer, component)
         assert len(found) == len(expected) > 0
         for own, before in zip(found, expected, strict=True):
             torch.testing.assert_close(own, before, rtol=1e-4, atol=0.0)
 
 
-def test_a_changed_beta2_leaves_the_size_of_steps_as_it_was() -> None:
+def test_changed_betas_leave_the_size_of_steps_as_it_was() -> None:
     """Under a gradient that stays the same each of Adam's steps is the learning rate."""
     model, state = nn.Linear(1, 1, bias=False), dict[int, dict[str, Any]]()
-    for beta2 in (0.99, 0.9999, 0.9):
-        optimizer = Adam(lr=0.01, beta2=beta2).build(model)
+    for beta1, beta2 in ((0.5, 0.99), (0.98, 0.9999), (0.9, 0.9)):
+        optimizer = Adam(lr=0.01, beta1=beta1, beta2=beta2).build(model)
         load_state(optimizer, model, state)
         for _ in range(30):
             before = model.weight.item()
@@ -387,6 +400,7 @@ def test_a_changed_beta2_leaves_the_size_of_steps_as_it_was() -> None:
 def test_a_state_goes_into_a_checkpoint_and_back_to_the_last_bit(member: type[Optimizer]) -> None:
     model = Net()
     optimizer, restored = member().build(model), member().build(model)
+    member().set_rates(optimizer, Factors(lr=0.5, momentum=0.7))  # as a schedule leaves it
     train(optimizer, model, 7)
     load_state(restored, model, state_by_parameter(optimizer, model))
     for parameter in model.parameters():
