@@ -35,9 +35,9 @@ class CrossEntropy(Component):
     """Share of the target that is spread evenly over all classes."""
     class_weights: ClassWeights = None
     """Multiplies the loss of the samples of each class, in order; balanced is n / (classes * count)
-    for a class that count of the n training samples have, and equal, as null, is 1 for all. The
-    mean is over samples, not over weights, so 1 on average keeps the meaning of the learning
-    rate."""
+    for a class that count of the n training samples have, and equal, as null, is 1 for all. What
+    label smoothing spreads has the weights of the classes that it goes to, as in torch. The mean is
+    over samples, not over weights, so 1 on average keeps the meaning of the learning rate."""
 
     def build(self, task: Task) -> "nn.Module":
         """Module: logits [batch, classes, ...], class indices [batch, ...] -> scalar."""

@@ -23,7 +23,7 @@ class _Weighted(nn.Module):
 
 
 class CrossEntropy(_Weighted):
-    """Softmax cross-entropy; the loss of a sample is multiplied by the weight of its class."""
+    """Softmax cross-entropy; each class's share of a target is multiplied by its weight."""
 
     def __init__(self, label_smoothing: float, class_weights: Sequence[float] | None) -> None:
         super().__init__(class_weights)
