@@ -1,7 +1,8 @@
 """When searched hyperparameters apply: by the components chosen above them, and by `when`."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -32,6 +33,52 @@ def space_of(plain: Plain, space: Space) -> SearchSpace:
         alone = space[path].model_copy(update={"when": None})
         found[name] = Hyperparameter(name, alone, tuple(_conditions(path, plain, space, found)))
     return SearchSpace(tuple(found.values()))
+
+
+class Combination(NamedTuple):
+    """The trial under one combination of the components that are chosen from."""
+
+    plain: Plain
+    space: dict[str, Distribution]
+    """What is searched there: what these components rule out is not."""
+
+
+def combinations(plain: Plain, space: Space) -> Iterator[Combination]:
+    """The trial under every combination of components that may be chosen together.
+
+    Where one rules a choice out, the part stands that is there without it. Combinations with which
+    the trial is not valid are left out. Conditions on all but components are taken to hold.
+    """
+    found: list[tuple[Plain, dict[str, Value]]] = [(plain, {})]
+    searched = space_of(plain, space)
+    for one in searched:
+        found = [wider for each in found for wider in _under_each_option(one, *each)]
+    for under, known in found:
+        idle = {name for name, value in known.items() if value is None}
+        applying = {path: each for path, each in space.items() if name_of(path, each) not in idle}
+        yield Combination(under, applying)
+
+
+def _under_each_option(
+    one: Hyperparameter, plain: Plain, known: dict[str, Value]
+) -> Iterator[tuple[Plain, dict[str, Value]]]:
+    """The trial with each option of a choice of components, and what is known of its parents.
+
+    That is the kinds of its components; None of what does not apply.
+    """
+    is_ruled_out = any(
+        condition.parent in known and known[condition.parent] not in condition.values
+        for condition in one.conditions
+    )
+    if is_ruled_out:
+        yield plain, {**known, one.name: None}
+    elif is_component_choice(one.distribution):
+        path = one.name.removesuffix(".kind")
+        for option in one.distribution.options:
+            with suppress(ValidationError):
+                yield put_option(plain, path, option), {**known, one.name: option["kind"]}
+    else:
+        yield plain, known
 
 
 def condition_problems(plain: Plain, space: Space) -> Iterator[Problem]:

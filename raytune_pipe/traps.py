@@ -6,7 +6,6 @@ runs with them; `ignore` of its file silences one by its code.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,12 +13,12 @@ from pydantic import ValidationError
 
 from raytune_pipe.advice import advised_over, overlaps
 from raytune_pipe.base import ConfigError, Value, to_json
+from raytune_pipe.conditions import combinations
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment import Experiment, TrapCode
 from raytune_pipe.problems import Path, Problem, listed
 from raytune_pipe.variants import (
     Plain,
-    combinations,
     get,
     has,
     is_component_choice,
@@ -132,7 +131,7 @@ class _Case:
 
     plain: Plain
     space: Mapping[str, Distribution]
-    """What is searched, as far as it applies."""
+    """What is searched there."""
 
     @property
     def of_the_data(self) -> str:
@@ -190,33 +189,8 @@ class _Case:
 
 
 def _cases(experiment: Experiment) -> Iterator[_Case]:
-    """The trial under every combination of the components that are chosen from.
-
-    Where the kind of another rules a choice out, the trial's own part stands.
-    """
-    own, space = to_plain(experiment.trial), experiment.search_space
-    for plain in combinations(own, space):
-        applying = dict(space)
-        while idle := [path for path in applying if not _applies(path, plain, applying)]:
-            for path in idle:
-                if has(own, path) and has(plain, path):
-                    plain = put(plain, path, get(own, path))
-                applying = {
-                    name: each
-                    for name, each in applying.items()
-                    if not f"{name}.".startswith(f"{path}.")
-                }
-        with suppress(ValidationError):
-            yield _Case(to_plain(to_trial(plain)), applying)
-
-
-def _applies(path: str, plain: Plain, space: Mapping[str, Distribution]) -> bool:
-    """Whether a searched field may apply, by the kinds of components that it depends on."""
-    return all(
-        parent.removesuffix(".kind") in space and get(plain, parent) in values
-        for parent, values in (space[path].when or {}).items()
-        if parent.endswith(".kind")
-    )
+    for plain, space in combinations(to_plain(experiment.trial), experiment.search_space):
+        yield _Case(plain, space)
 
 
 def _linear_learning_rate(experiment: Experiment) -> Iterator[Trap]:

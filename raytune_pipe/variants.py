@@ -113,30 +113,3 @@ def variants(
             yield Variant(option["kind"], put_option(base, above, option))
         except ValidationError:
             continue
-
-
-def combinations(plain: Plain, search_space: Mapping[str, Distribution]) -> Iterator[Plain]:
-    """The trial under every combination of the components that are chosen from.
-
-    Combinations with which it is not valid are left out.
-    """
-    choices = [path for path, each in search_space.items() if is_component_choice(each)]
-    found = [plain]
-    for path in sorted(choices, key=lambda path: path.count(".")):
-        found = [wider for each in found for wider in _under_each_option(each, path, search_space)]
-    yield from found
-
-
-def _under_each_option(
-    plain: Plain, path: str, search_space: Mapping[str, Distribution]
-) -> Iterator[Plain]:
-    choice = search_space[path]
-    above, _, field = path.rpartition(".")
-    if not is_component_choice(choice) or (above and field not in (get(plain, above) or {})):
-        yield plain
-        return
-    for option in choice.options:
-        try:
-            yield put_option(plain, path, option)
-        except ValidationError:
-            continue

@@ -139,6 +139,16 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "muon_without_matrices",
         "trial/optimizer/kind",
     ),
+    "an option's own dropout where none is searched": (
+        {
+            "search_space": {
+                "model": {"kind": "choice", "options": [NORMED | {"dropout": 0.5}, CNN]},
+                "model.dropout": UNIFORM | {"when": {"model.kind": ["cnn"]}},
+            }
+        },
+        "dropout_before_batch_norm",
+        "search_space/model",
+    ),
 }
 
 

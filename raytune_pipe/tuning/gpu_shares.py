@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ValidationError
 
 from raytune_pipe.base import to_json
+from raytune_pipe.conditions import combinations
 from raytune_pipe.distributions import Distribution
 from raytune_pipe.experiment import Experiment
 from raytune_pipe.resources import Resources
 from raytune_pipe.trial import Trial
 from raytune_pipe.variants import (
     Plain,
-    combinations,
     has,
     is_component_choice,
     put,
@@ -44,17 +44,18 @@ class GpuShare(NamedTuple):
 def largest_trials(experiment: Experiment) -> list[Trial]:
     """The trials of a search space that can take the most memory, one for each distinct model.
 
-    Every combination of the components that are chosen from, each with the fewest micro-batches,
+    Every combination of components that may be chosen together, each with the fewest micro-batches,
     the largest batch size, and the upper bounds of all that is searched beneath ``dataset`` and
     ``model``. What does not go together with the values before it is left as it was.
     """
-    space = experiment.search_space
-    plains: list[Plain] = list(combinations(to_plain(experiment.trial), space))
-    for path, distribution in space.items():
-        if _is_of_size(path) and not is_component_choice(distribution):
-            values = _largest(path, distribution)
-            plains = [larger for plain in plains for larger in _enlarged(plain, path, values)]
-    found = {to_json(plain): plain for plain in plains}
+    found: dict[str, Plain] = {}
+    for plain, space in combinations(to_plain(experiment.trial), experiment.search_space):
+        plains = [plain]
+        for path, distribution in space.items():
+            if _is_of_size(path) and not is_component_choice(distribution):
+                values = _largest(path, distribution)
+                plains = [larger for each in plains for larger in _enlarged(each, path, values)]
+        found |= {to_json(each): each for each in plains}
     return [to_trial(plain) for plain in found.values()]
 
 

@@ -1,6 +1,7 @@
 """What `gpus: auto` comes to: the largest trials of a space, and the share that holds them."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -71,6 +72,25 @@ def test_each_component_that_is_chosen_from_is_measured() -> None:
     assert kinds == {(m, o) for m in ("mlp", "resnet") for o in ("sgd", "adamw")}
     assert len(found) == 4
     assert {one.model.width for one in found if one.model.kind == "resnet"} == {32}
+
+
+def test_what_conditions_keep_apart_is_not_measured() -> None:
+    """A convolutional net cannot train on a table at all."""
+    datasets = [{"kind": "digits"}, {"kind": "wine"}]
+    found = largest_trials(
+        experiment(
+            {
+                "model": {"kind": "choice", "options": [{"kind": "mlp"}, {"kind": "cnn"}]},
+                "dataset": {"kind": "choice", "options": datasets, "when": {"model.kind": ["mlp"]}},
+                "model.widths": {"kind": "choice", "options": [[8], [64]]},
+            }
+        )
+    )
+    assert Counter((one.model.kind, one.dataset.kind) for one in found) == {
+        ("cnn", "digits"): 1,
+        ("mlp", "digits"): 2,
+        ("mlp", "wine"): 2,
+    }
 
 
 def test_more_data_in_fewer_parts_takes_the_most() -> None:
