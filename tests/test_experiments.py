@@ -10,7 +10,8 @@ from raytune_pipe.analysis.observations import value_of
 from raytune_pipe.components.schedulers_populations import Pbt
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
-SHORT = ["trials=4", "epochs=2"]
+SHORT = ["trials=4", "epochs=2", "resources.max_concurrent=1"]
+SHORTER = {"lstm_text": ["dataset.max_samples=200"]}
 
 
 @pytest.mark.ray
@@ -18,7 +19,7 @@ SHORT = ["trials=4", "epochs=2"]
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_experiment_runs_and_stays_in_its_space(file: Path, tmp_path: Path) -> None:
-    overrides = [*SHORT, f"storage={tmp_path}"]
+    overrides = [*SHORT, *SHORTER.get(file.stem, []), f"storage={tmp_path}"]
     if isinstance(load_experiment(file).scheduler, Pbt):
         overrides.append("scheduler.interval_epochs=1")  # else nobody would copy anybody
     experiment = load_experiment(file, overrides)

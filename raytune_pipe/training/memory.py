@@ -4,8 +4,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from raytune_pipe.base import TrialError
 
 
@@ -30,6 +28,8 @@ def limit_gpu_memory(limit_gib: float | None) -> None:
     Raises:
         TrialError: torch has no GPU that it can use.
     """
+    import torch  # here, since the driver of a run, which trains nothing, needs the names above
+
     if not torch.cuda.is_available():
         raise TrialError(
             f"resources.gpus: torch must see the GPU that a trial is given, but torch "

@@ -217,7 +217,7 @@ def send_at_a_report(sent: signal.Signals, journal: Path, *words: str) -> tuple[
 def test_after_a_kill_and_an_interrupt_every_report_is_there_once(
     file: Path, tmp_path: Path
 ) -> None:
-    overrides = [f"storage={tmp_path}", "trials=4", "epochs=100", "checkpoint_seconds=0.2"]
+    overrides = [f"storage={tmp_path}", "trials=4", "epochs=40", "checkpoint_seconds=0.2"]
     words = [word for override in overrides for word in ("--set", override)]
     run = tmp_path / "small"
     journal = run / JOURNAL
@@ -235,7 +235,7 @@ def test_after_a_kill_and_an_interrupt_every_report_is_there_once(
     assert json.loads(done.stdout)["trials"] == {"completed": 4}
     reports = pd.read_parquet(run / "reports.parquet").sort_values(["trial_id", "report"])
     found = list(zip(reports["trial_id"], reports["report"], strict=True))
-    assert found == [(f"{trial:05d}", report) for trial in range(4) for report in range(1, 101)]
+    assert found == [(f"{trial:05d}", report) for trial in range(4) for report in range(1, 41)]
     events = list(read_events(journal))
     assert events[: len(after_kill)] == after_kill
     assert events[: len(after_interrupt)] == after_interrupt

@@ -121,7 +121,7 @@ def test_a_launch_runs_on_a_cluster_that_runs_already_until_that_dies(
     assert not (storage / "large").exists()
 
     # The head dies while a run goes on: it is told, and gone on with elsewhere.
-    long = [*command, "--name", "long", "--set", "epochs=40", "--set", "batch_size=4"]
+    long = [*command, "--name", "long", "--set", "epochs=10", "--set", "batch_size=4"]
     process = subprocess.Popen(long, stderr=subprocess.PIPE, text=True, env=environment)
     journal = storage / "long" / JOURNAL
     _wait_until(lambda: journal.exists() and b'"event":"report"' in journal.read_bytes())

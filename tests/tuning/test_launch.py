@@ -1,7 +1,6 @@
 """Whole launches on an embedded local Ray: what a user sees, and what is on disk afterwards."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 
 from raytune_pipe import launch, load_experiment, read_results
-from raytune_pipe.results.journal import read_events
+from raytune_pipe.experiment import Experiment
 from raytune_pipe.results.reading import Results
 from raytune_pipe.search_space import SearchSpace
 from raytune_pipe.tuning.runner import Outcome
@@ -36,15 +35,21 @@ search_space:
 """
 
 
-def run(
-    tmp_path: Path, text: str, overrides: Sequence[str] = (), new: bool = False
-) -> tuple[Outcome, Results]:
-    """Launch an experiment written as YAML; read what it left."""
+ONE_AT_A_TIME = "resources.max_concurrent=1"
+"""For what has nothing to do with what else runs: each process imports torch anew."""
+
+
+def experiment_of(tmp_path: Path, text: str, overrides: Sequence[str] = ()) -> Experiment:
+    """An experiment written as YAML, which stores its results in the folder."""
     file = tmp_path / "experiment.yaml"
     file.write_text(text)
     storage = f"storage={tmp_path / 'results'}"
-    experiment = load_experiment(file, [storage, *overrides], allow_imports=["poison"])
-    outcome = launch(experiment, new=new)
+    return load_experiment(file, [storage, *overrides], allow_imports=["poison"])
+
+
+def run(tmp_path: Path, text: str, overrides: Sequence[str] = ()) -> tuple[Outcome, Results]:
+    """Launch an experiment; read what it left."""
+    outcome = launch(experiment_of(tmp_path, text, overrides))
     return outcome, read_results(outcome.path)
 
 
@@ -65,6 +70,8 @@ class TestLaunch:
         assert results.trials["status"].tolist() == ["completed"] * 4
         assert len(results.reports) == 4 * 4
         assert not results.reports.duplicated(["trial_id", "report"]).any()
+        planned = [trial.values["optimizer.lr"] for trial in results.experiment.plan()]
+        assert results.trials["optimizer.lr"].tolist() == planned
         assert inside(results.space, results.reports)
         assert json.loads((outcome.path / "status.json").read_text())["state"] == "finished"
 
@@ -80,7 +87,7 @@ class TestLaunch:
 
     def test_brackets_wait_at_rungs_and_their_best_go_on(self, tmp_path: Path) -> None:
         scheduler = "scheduler={kind: hyperband, reduction_factor: 2}"
-        _, results = run(tmp_path, MLP + "trials: 10\n", [scheduler])
+        _, results = run(tmp_path, MLP + "trials: 10\n", [scheduler, ONE_AT_A_TIME])
         assert set(results.trials["status"]) == {"completed", "stopped_early"}
         # Of a round of 10 two halve at 1 and 2 epochs: 4 trials to 2 to 1; 3 at 2; 3 never.
         assert results.trials["reports"].value_counts().to_dict() == {1: 2, 2: 3, 4: 5}
@@ -104,32 +111,12 @@ class TestLaunch:
 
     def test_pb2_selects_what_copies_train_with(self, tmp_path: Path) -> None:
         scheduler = "scheduler={kind: pb2, interval_epochs: 1, quantile: 0.5}"
-        _, results = run(tmp_path, MLP + "trials: 4\n", [scheduler])
+        _, results = run(tmp_path, MLP + "trials: 4\n", [scheduler, ONE_AT_A_TIME])
         assert set(results.trials["status"]) == {"completed"}
         assert results.trials["reports"].tolist() == [4] * 4
         selected = results.lineage[results.lineage["operation"] == "select"]
         assert set(selected["hyperparameter"]) == {"optimizer.lr"}
         assert inside(results.space, results.reports)
-
-    def test_poisoned_trials_end_each_with_its_own_status(self, tmp_path: Path) -> None:
-        text = MLP.replace("{kind: mlp, widths: [8]}", '{kind: imported, target: "poison:Healthy"}')
-        targets = ["Healthy", "Raises", "TurnsNan", "Silent", "Exits", "Killed"]
-        options = ", ".join(f'"poison:{target}"' for target in targets)
-        text = text[: text.index("search_space:")] + (
-            f"search_space:\n  model.target: {{kind: choice, options: [{options}]}}\n"
-            "searcher: {kind: grid}\ntrials: 6\n"
-        )
-        outcome, results = run(tmp_path, text)
-        assert outcome.exit_code == 0
-        rows = results.trials.set_index("model.target")[["status", "reason"]]
-        ends = {target: tuple(rows.loc[f"poison:{target}"]) for target in targets}
-        assert ends["Healthy"] == ("completed", "budget")
-        assert ends["Raises"] == ("failed", "ValueError: cannot digest (2, 4)")
-        assert ends["TurnsNan"] == ("diverged", "not_a_number")
-        assert ends["Silent"][0] == "failed"
-        assert "confidence" in ends["Silent"][1]
-        assert ends["Exits"] == ("failed", "the trial's code called sys.exit(3)")
-        assert ends["Killed"] == ("failed", "the worker process died")
 
     def test_synchronous_pbt_goes_on_past_a_raising_and_a_nan_member(self, tmp_path: Path) -> None:
         text = MLP.replace("{kind: mlp, widths: [8]}", '{kind: imported, target: "poison:Fragile"}')
@@ -138,7 +125,7 @@ class TestLaunch:
             "searcher: {kind: grid, points: 6}\ntrials: 6\n"
         )
         scheduler = "scheduler={kind: pbt, interval_epochs: 1, quantile: 0.25}"
-        _, results = run(tmp_path, text, [scheduler])
+        _, results = run(tmp_path, text, [scheduler, ONE_AT_A_TIME])
         statuses = results.trials["status"].tolist()  # from 1e-3 up to 1e7
         assert statuses == ["completed"] * 4 + ["failed"] * 2
         diverged = np.isnan(results.reports["val_loss"].to_numpy(float))
@@ -147,18 +134,10 @@ class TestLaunch:
         replaced = results.lineage[results.lineage["donor"].notna()]["trial_id"]
         assert nan_members <= set(replaced)
 
-    def test_the_plan_is_the_same_whatever_the_concurrency(self, tmp_path: Path) -> None:
-        plans = []
-        for concurrent in (1, 2):
-            outcome, _ = run(
-                tmp_path,
-                MLP + "trials: 4\n",
-                [f"resources.max_concurrent={concurrent}", "epochs=1"],
-                new=True,
-            )
-            events = read_events(outcome.path / "journal.jsonl")
-            plans.append([event for event in events if event["event"] == "plan"])
-        assert plans[0] == plans[1]
+
+def test_the_plan_is_the_same_whatever_the_concurrency(tmp_path: Path) -> None:
+    one, two = (experiment_of(tmp_path, MLP, [f"resources.max_concurrent={n}"]) for n in (1, 2))
+    assert one.plan() == two.plan()
 
 
 def command(tmp_path: Path, *arguments: str) -> list[str]:
@@ -172,8 +151,7 @@ DIGITS = MLP.replace('{kind: imported, target: "poison:data"}', "{kind: digits}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_publishes_and_says_how_to_go_on(tmp_path: Path, sent: signal.Signals) -> None:
+def test_a_signal_publishes_and_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "experiment.yaml").write_text(DIGITS + "trials: 4\n")
     process = subprocess.Popen(
         command(tmp_path, "--set", "epochs=10000"),
@@ -186,9 +164,9 @@ def test_a_signal_publishes_and_says_how_to_go_on(tmp_path: Path, sent: signal.S
     while not (journal.exists() and '"event":"report"' in journal.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.kill(process.pid, sent)
+    process.terminate()
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + sent
+    assert process.returncode == 128 + signal.SIGTERM
     assert "interrupted; to go on:" in stderr
     run = tmp_path / "results" / "run"
     assert stdout.splitlines()[-1] == f"next: raytune-pipe resume {run}"
@@ -201,7 +179,7 @@ def test_a_signal_publishes_and_says_how_to_go_on(tmp_path: Path, sent: signal.S
 
 @pytest.mark.slow
 def test_of_two_launches_of_one_name_one_wins(tmp_path: Path) -> None:
-    (tmp_path / "experiment.yaml").write_text(DIGITS + "trials: 2\n")
+    (tmp_path / "experiment.yaml").write_text(DIGITS + "trials: 1\n")
     processes = [
         subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
@@ -210,5 +188,5 @@ def test_of_two_launches_of_one_name_one_wins(tmp_path: Path) -> None:
         process.communicate(timeout=120)
     assert sorted(process.returncode for process in processes) == [0, 4]
     results = read_results(tmp_path / "results" / "run")
-    assert results.trials["status"].tolist() == ["completed"] * 2
+    assert results.trials["status"].tolist() == ["completed"]
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["run"]

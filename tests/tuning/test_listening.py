@@ -24,6 +24,7 @@ trial:
 search_space:
   optimizer.lr: {kind: log_uniform, low: 1e-3, high: 1.0}
 trials: 2
+resources: {max_concurrent: 1}
 """
 
 
