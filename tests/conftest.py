@@ -1,5 +1,6 @@
 """One embedded Ray for the whole test session; property tests that repeat."""
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def bucket(
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    name = f"bucket-{abs(hash(request.node.nodeid))}"
+    name = f"bucket-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]}"
     s3_server.make_bucket(name)
     return f"s3://{name}"
 

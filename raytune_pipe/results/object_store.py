@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 30.0
 CHUNK_BYTES = 8 * 1024**2
 
-_REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "TOKEN", "403")
+_REFUSED = r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|TOKEN|\b403\b"
 _NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket", "bucket does not exist")
 
 _READS = 5
@@ -186,20 +187,22 @@ class ObjectStore:
 
     def _error(self, done: str, error: Exception) -> StoreError:
         reason = " ".join(str(error).split())
-        kind, cure = _judged(reason, urlsplit(self.uri).scheme)
+        # Names of buckets and objects may be anything, 403 too: what stands beside them counts.
+        said = re.sub(r"'[^']*'", "", reason).replace(self._path("").rstrip("/"), "")
+        kind, cure = _judged(said, urlsplit(self.uri).scheme)
         return kind(f"{self.uri}: the objects must be {done}, but got: {reason}; {cure}")
 
 
-def _judged(reason: str, scheme: str) -> tuple[type[StoreError], str]:
+def _judged(said: str, scheme: str) -> tuple[type[StoreError], str]:
     """Whether trying again may help, and what to do."""
     variables = (
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws or the node's role"
         if scheme == "s3"
         else "GOOGLE_APPLICATION_CREDENTIALS or the node's service account"
     )
-    if any(word in reason for word in _NO_BUCKET):
+    if any(word in said for word in _NO_BUCKET):
         return StoreRefusedError, "make the bucket, or name another one in `storage`"
-    if any(word in reason for word in _REFUSED):
+    if re.search(_REFUSED, said):
         return StoreRefusedError, f"give the credentials used here the right to it ({variables})"
     where = endpoint(scheme)
     served = f" at {where}" if where else ""

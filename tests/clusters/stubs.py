@@ -73,4 +73,6 @@ class Stubs:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment in which these commands come before all others."""
-        return {**os.environ, "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}", **more}
+        # Ray leaves settings of the session's own embedded Ray in the environment.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        return {**clean, "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}", **more}

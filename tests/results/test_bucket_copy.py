@@ -92,6 +92,19 @@ def test_wrong_credentials_are_one_error_and_leave_nothing(
     assert not local_folder(f"{bucket}/run").exists()
 
 
+def test_a_name_is_not_taken_for_a_refusal(bucket: str, s3_server: S3Server) -> None:
+    s3_server.make_bucket(f"{bucket.removeprefix('s3://')}-403")
+    store = ObjectStore(f"{bucket}-403/runs/403-TOKEN")
+    assert store.get("403") is None
+    s3_server.stop()
+    try:
+        with pytest.raises(StoreError, match="see that the storage answers") as caught:
+            store.get("403")
+    finally:
+        s3_server.start()
+    assert not isinstance(caught.value, StoreRefusedError)
+
+
 def test_what_was_copied_is_there_on_another_disk(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

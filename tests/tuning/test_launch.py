@@ -70,7 +70,8 @@ class TestLaunch:
         assert results.trials["status"].tolist() == ["completed"] * 4
         assert len(results.reports) == 4 * 4
         assert not results.reports.duplicated(["trial_id", "report"]).any()
-        planned = [trial.values["optimizer.lr"] for trial in results.experiment.plan()]
+        plan = experiment_of(tmp_path, MLP + "trials: 4\n").plan()
+        planned = [trial.values["optimizer.lr"] for trial in plan]
         assert results.trials["optimizer.lr"].tolist() == planned
         assert inside(results.space, results.reports)
         assert json.loads((outcome.path / "status.json").read_text())["state"] == "finished"
@@ -136,7 +137,8 @@ class TestLaunch:
 
 
 def test_the_plan_is_the_same_whatever_the_concurrency(tmp_path: Path) -> None:
-    one, two = (experiment_of(tmp_path, MLP, [f"resources.max_concurrent={n}"]) for n in (1, 2))
+    text = MLP + "trials: 4\n"
+    one, two = (experiment_of(tmp_path, text, [f"resources.max_concurrent={n}"]) for n in (1, 2))
     assert one.plan() == two.plan()
 
 
