@@ -6,29 +6,14 @@ runs with them; `ignore` of its file silences one by its code.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from pydantic import ValidationError
+from typing import Any
 
 from raytune_pipe.advice import advised_over, overlaps
-from raytune_pipe.base import ConfigError, Value, to_json
-from raytune_pipe.conditions import combinations
 from raytune_pipe.distributions import Distribution
-from raytune_pipe.experiment import Experiment, TrapCode
-from raytune_pipe.problems import Path, Problem, listed
-from raytune_pipe.variants import (
-    Plain,
-    get,
-    has,
-    is_component_choice,
-    put,
-    to_plain,
-    to_trial,
-)
-
-if TYPE_CHECKING:
-    from raytune_pipe.components.task import Data
+from raytune_pipe.experiment import Experiment
+from raytune_pipe.problems import Path, listed
+from raytune_pipe.trap_cases import Case, Trap, cases
+from raytune_pipe.variants import get, to_plain
 
 SMALLEST_NORMED_BATCH = 8
 """Samples: with fewer, the mean and variance of a batch norm are mostly noise."""
@@ -39,21 +24,8 @@ FARTHEST_APART = 100.0
 """Times the weight of one term of a loss that another one's may be: two decades."""
 OF_KERNELS = ("cnn", "resnet")
 """Models whose hidden weights have four dimensions, all of them."""
-MORE_PARAMETERS: TrapCode = "more_parameters_than_samples"
-THAT_FIT_DATA = ("model", "loss", "augmentations")
-"""The parts of a trial whose values may be ruled out by its data."""
 WIDEST_LINEAR = 10.0
 """Times its lower bound that a learning rate's upper one may be on a linear scale."""
-
-
-class Trap(NamedTuple):
-    """One trap that an experiment is in."""
-
-    code: TrapCode
-    path: Path
-    """Where in the file."""
-    message: str
-    """Why it is one, and what to do."""
 
 
 def traps(experiment: Experiment) -> list[Trap]:
@@ -62,135 +34,11 @@ def traps(experiment: Experiment) -> list[Trap]:
     for look in _OF_THE_SEARCH:
         for trap in look(experiment):
             found.setdefault((trap.code, trap.path), trap)
-    for case in _cases(experiment):
+    for case in cases(experiment):
         for look_at in _OF_A_TRIAL:
             for trap in look_at(case):
                 found.setdefault((trap.code, trap.path), trap)
     return [trap for trap in found.values() if trap.code not in experiment.ignore]
-
-
-def data_traps(experiment: Experiment) -> tuple[list[Problem], list[Trap]]:
-    """What only the data and the built model show: what does not fit together, and traps.
-
-    Loads the dataset, and builds a model of each kind that is chosen from, and with each bound and
-    option of what is searched in it. Data that cannot be read here may well be on the cluster, so
-    that is a trap only. The user's own code is not run: what only reads a file must not.
-    """
-    from raytune_pipe.training.data import load_data
-    from raytune_pipe.training.trial_size import MisfitError, trial_size
-
-    problems: dict[Path, Problem] = {}
-    found: dict[str, Trap] = {}
-    tried: set[str] = set()
-    for case in _cases(experiment):
-        trial, parts = to_trial(case.plain), case.of_the_data
-        if "imported" in (trial.dataset.kind, trial.model.kind) or parts in tried:
-            continue
-        tried.add(parts)
-        try:
-            data = load_data(trial.dataset)
-        except (ConfigError, ImportError) as error:
-            where = case.where("dataset.kind")
-            message = f"model and loss are not tried on it, as it cannot be read here: {error}"
-            found.setdefault("data_not_seen", Trap("data_not_seen", where, message))
-            continue
-        try:
-            size = trial_size(trial, data)
-        except MisfitError as error:
-            where = case.where(error.part)
-            problems.setdefault(where, Problem(where, error.reason))
-            continue
-        if size.has_more_parameters:
-            trap = Trap(MORE_PARAMETERS, case.where("model.kind"), size.warning)
-            found.setdefault(MORE_PARAMETERS, trap)
-        for problem in _values_that_do_not_fit(case, data):
-            problems.setdefault(problem.path, problem)
-    kept = [trap for trap in found.values() if trap.code not in experiment.ignore]
-    return list(problems.values()), kept
-
-
-def _values_that_do_not_fit(case: "_Case", data: "Data") -> Iterator[Problem]:
-    """Bounds and options of searched fields, each by itself, that the data rules out."""
-    from raytune_pipe.training.trial_size import MisfitError, trial_size
-
-    for path, distribution in case.space.items():
-        if path.partition(".")[0] not in THAT_FIT_DATA or is_component_choice(distribution):
-            continue
-        for value in case.ends(path):
-            try:
-                trial_size(to_trial(put(case.plain, path, value)), data)
-            except MisfitError as error:
-                yield Problem(("search_space", path), error.reason.removeprefix(f"{path}: "))
-            except ValidationError:  # with this combination of components
-                continue
-
-
-@dataclass(frozen=True)
-class _Case:
-    """The trial under one combination of the components that are chosen from."""
-
-    plain: Plain
-    space: Mapping[str, Distribution]
-    """What is searched there."""
-
-    @property
-    def of_the_data(self) -> str:
-        """The parts that must fit together with the data, and what is searched in them, as text."""
-        parts = {part: self.plain[part] for part in ("dataset", *THAT_FIT_DATA)}
-        return to_json([parts, [path for path in self.space if path.partition(".")[0] in parts]])
-
-    def ends(self, path: str) -> tuple[Any, ...]:
-        """The values at the ends of what a field can be: both bounds, all options, or its one."""
-        if not has(self.plain, path):
-            return ()
-        distribution = self.space.get(path)
-        if distribution is None or is_component_choice(distribution):
-            return (get(self.plain, path),)
-        if distribution.kind == "choice":
-            return tuple(distribution.options)
-        return (distribution.low, distribution.high)
-
-    def where(self, path: str) -> Path:
-        """Where in the file the field is set: where it is searched, else in the trial."""
-        above = [searched for searched in self.space if f"{path}.".startswith(f"{searched}.")]
-        if above:
-            return ("search_space", max(above, key=len))
-        return ("trial", *path.split("."))
-
-    def largest(self, path: str) -> float:
-        """The largest number that a field can be; 0 where it holds none.
-
-        Of a list, one for each layer, the last is left out: no other layer comes behind it.
-        """
-        numbers = [
-            float(one)
-            for end in self.ends(path)
-            for one in (end[:-1] if isinstance(end, list | tuple) else [end])
-            if isinstance(one, int | float) and not isinstance(one, bool)
-        ]
-        return max(numbers, default=0.0)
-
-    def may_meet(self, path: str, parent: str, value: Value) -> bool:
-        """Whether the conditions of a searched field let it apply with this value of another."""
-        distribution = self.space.get(path)
-        when = distribution.when if distribution is not None else None
-        return not when or parent not in when or value in when[parent]
-
-    def most_items(self, path: str) -> int:
-        """The length of the longest list that a field can be."""
-        return max(
-            (len(end) for end in self.ends(path) if isinstance(end, list | tuple)), default=0
-        )
-
-    @property
-    def hidden_layers(self) -> int:
-        """How many layers of a dense or a convolutional net come before its last."""
-        return max(self.most_items("model.widths"), self.most_items("model.filters"))
-
-
-def _cases(experiment: Experiment) -> Iterator[_Case]:
-    for plain, space in combinations(to_plain(experiment.trial), experiment.search_space):
-        yield _Case(plain, space)
 
 
 def _linear_learning_rate(experiment: Experiment) -> Iterator[Trap]:
@@ -242,7 +90,7 @@ def _extent(distribution: Distribution) -> str:
     return f"{options[0]:g} to {options[-1]:g}"
 
 
-def _dropout_before_batch_norm(case: _Case) -> Iterator[Trap]:
+def _dropout_before_batch_norm(case: Case) -> Iterator[Trap]:
     """Dropout in a layer, and a batch norm in a later one (Li et al. 2019, arXiv:1801.05134)."""
     if "batch" not in case.ends("model.norm") or get(case.plain, "model.kind") == "resnet":
         return  # a resnet drops after its last norm
@@ -260,7 +108,7 @@ def _dropout_before_batch_norm(case: _Case) -> Iterator[Trap]:
             )
 
 
-def _tiny_batch_norm(case: _Case) -> Iterator[Trap]:
+def _tiny_batch_norm(case: Case) -> Iterator[Trap]:
     sizes = [size for size in case.ends("batch_size") if isinstance(size, int | float)]
     parts = case.largest("micro_batches") or 1
     smallest = min(sizes, default=math.inf) / parts
@@ -274,7 +122,7 @@ def _tiny_batch_norm(case: _Case) -> Iterator[Trap]:
         )
 
 
-def _zero_initialization(case: _Case) -> Iterator[Trap]:
+def _zero_initialization(case: Case) -> Iterator[Trap]:
     if get(case.plain, "initializer.kind") == "zeros":
         yield Trap(
             "zero_initialization",
@@ -284,7 +132,7 @@ def _zero_initialization(case: _Case) -> Iterator[Trap]:
         )
 
 
-def _deep_sigmoid(case: _Case) -> Iterator[Trap]:
+def _deep_sigmoid(case: Case) -> Iterator[Trap]:
     if "sigmoid" in case.ends("model.activation") and (
         case.hidden_layers > MOST_SIGMOID_LAYERS or get(case.plain, "model.kind") == "resnet"
     ):
@@ -296,7 +144,7 @@ def _deep_sigmoid(case: _Case) -> Iterator[Trap]:
         )
 
 
-def _muon_without_matrices(case: _Case) -> Iterator[Trap]:
+def _muon_without_matrices(case: Case) -> Iterator[Trap]:
     """Jordan et al. (2024) flatten kernels into matrices for Muon; torch's takes none."""
     model = get(case.plain, "model.kind")
     if get(case.plain, "optimizer.kind") == "muon" and model in OF_KERNELS:
@@ -309,7 +157,7 @@ def _muon_without_matrices(case: _Case) -> Iterator[Trap]:
         )
 
 
-def _loss_terms_apart(case: _Case) -> Iterator[Trap]:
+def _loss_terms_apart(case: Case) -> Iterator[Trap]:
     weights = {
         path: weight
         for path, weight in _term_weights(get(case.plain, "loss"))
@@ -342,7 +190,7 @@ _OF_THE_SEARCH: tuple[Callable[[Experiment], Iterator[Trap]], ...] = (
     _grid_of_many,
     _outside_advice,
 )
-_OF_A_TRIAL: tuple[Callable[[_Case], Iterator[Trap]], ...] = (
+_OF_A_TRIAL: tuple[Callable[[Case], Iterator[Trap]], ...] = (
     _dropout_before_batch_norm,
     _tiny_batch_norm,
     _zero_initialization,

@@ -31,7 +31,8 @@ def warn(
         ConfigError: parts of the trial do not fit its data, or, with ``strict``, there are traps.
     """
     from raytune_pipe.experiment_file.loading import located_errors
-    from raytune_pipe.traps import data_traps, traps
+    from raytune_pipe.traps import traps
+    from raytune_pipe.traps_of_data import data_traps
 
     found = traps(experiment)
     if look_at_data:
