@@ -65,6 +65,7 @@ def test_a_name_that_is_no_folder_is_refused(command: Command, file: Path, name:
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_launch_ranks_and_says_what_comes_next(command: Command, file: Path, run: Path) -> None:
     words = ("launch", file, "--new", "--set", "trials=6", "--set", "epochs=1")
     result = command(*words, "--analyze", "--json")

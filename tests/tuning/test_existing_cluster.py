@@ -103,12 +103,6 @@ def test_a_launch_runs_on_a_cluster_that_runs_already_until_that_dies(
     storage = tmp_path / "results"
     command = [sys.executable, "-m", "raytune_pipe", "launch", str(tmp_path / "experiment.yaml")]
     command += ["--set", f"storage={storage}", "--address", head.address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
-    assert done.returncode == 0, done.stderr
-    results = read_results(storage / "run")
-    assert results.trials["status"].tolist() == ["completed"] * 3
-    assert len(results.reports) == 6
-
     too_much = subprocess.run(
         [*command, "--name", "large", "--set", "resources.gpus=1.0"],
         capture_output=True,
