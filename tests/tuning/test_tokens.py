@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,15 +57,21 @@ def test_a_token_that_others_can_read_or_change_is_refused(tmp_path: Path, mode:
     require_private_token()
 
 
-def test_an_embedded_ray_has_a_token_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "of the user")
+def test_an_embedded_ray_has_a_token_of_its_own(tmp_path: Path) -> None:
+    own = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "of the user", "HOME": str(tmp_path)}
+    # In a process of its own: Ray reads the token again, and this session's may be running here.
+    code = "from tests.tuning.test_tokens import take_own_tokens; take_own_tokens()"
+    words = [sys.executable, "-W", "error", "-c", code, str(tmp_path)]
+    subprocess.run(words, env=os.environ | own, cwd=Path(__file__).parents[2], check=True)
+    assert not (tmp_path / ".ray").exists()
+
+
+def take_own_tokens() -> None:
+    """Take two tokens one after the other, in the folder that the command line names."""
     before = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
     seen = set()
     for name in ("first", "second"):
-        folder = tmp_path / name
+        folder = Path(sys.argv[1]) / name
         folder.mkdir()
         with own_token(folder):
             assert os.environ["RAY_AUTH_MODE"] == "token"
@@ -75,4 +83,3 @@ def test_an_embedded_ray_has_a_token_of_its_own(
         assert after == before
     assert len(seen) == 2
     assert min(map(len, seen)) == 64
-    assert not (tmp_path / ".ray").exists()
