@@ -70,8 +70,7 @@ class BareLoop:
                 outputs, y.index_select(0, batch), label_smoothing=SMOOTHING
             )
             optimizer.zero_grad()
-            # torch does not annotate Tensor.backward; strict mypy refuses calls of such functions.
-            loss.backward()  # type: ignore[no-untyped-call]  # see the line above
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
             if index == len(batches) - 1:
                 before = [weight.detach().clone() for weight in weights]
                 norm = get_total_norm(

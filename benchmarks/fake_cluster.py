@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from benchmarks.process_tree import descendants
 
@@ -44,7 +45,7 @@ class FakeCluster:
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes: list[str] = []
         """The ids of the worker nodes that were not killed."""
-        self._by_id: dict[str, object] = {}
+        self._by_id: dict[str, Any] = {}  # nodes of Ray's, which is not typed
 
     @property
     def address(self) -> str:
@@ -80,7 +81,7 @@ class FakeCluster:
 
     def processes(self, node_id: str) -> list[int]:
         """The process ids of a worker node: its raylet, and all that it has started."""
-        raylets = self._by_id[node_id].all_processes["raylet"]  # type: ignore[attr-defined]  # a node of Ray's, which is not typed
+        raylets = self._by_id[node_id].all_processes["raylet"]
         first = [each.process.pid for each in raylets]
         return first + [pid for each in first for pid in descendants(each)]
 

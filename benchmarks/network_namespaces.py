@@ -106,8 +106,8 @@ class NamespaceCluster:
         return self._scratch / f"{node}.txt"
 
     def add(self) -> str:
-        """Not used here: there are as many nodes as namespaces."""
-        raise NotImplementedError
+        """There are as many nodes as namespaces; raises RuntimeError."""
+        raise RuntimeError("nodes must be as many as the namespaces that were made; cut links only")
 
     def kill(self, node_id: str) -> None:
         """End all processes of a node at once."""

@@ -21,7 +21,7 @@ METRICS = (
 )
 
 
-class SleepingActor(tune.Trainable):  # type: ignore[misc]  # Ray is not typed
+class SleepingActor(tune.Trainable):  # type: ignore[misc]  # its base, Ray's, is not typed
     """Answers each step after a nap."""
 
     def setup(self, config: dict[str, Any]) -> None:

@@ -163,7 +163,7 @@ def cost_of(scheduler: str, trials: int, *, at_once: int = AT_ONCE, flush: bool 
         with RunDirectory.claim(Path(folder), "run") as run:
             recorder = prepare(experiment, plan, run, lambda _event: None)
             planned = time.thread_time() - began
-            recorder.maker.on_report = parts.timed(  # type: ignore[method-assign]  # counted too
+            recorder.maker.on_report = parts.timed(  # type: ignore[method-assign]  # timed in its place
                 "decision", recorder.maker.on_report
             )
             parts.cpu_s.clear()

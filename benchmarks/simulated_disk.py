@@ -347,5 +347,4 @@ def put(image: Image, folder: Path) -> None:
 
 
 def _absolute(path: Any) -> Path:
-    # Path.resolve, which the rule proposes, would ask the real disk for links.
-    return Path(os.path.abspath(path))  # noqa: PTH100  # see the line above
+    return Path(os.path.abspath(path))  # noqa: PTH100  # Path.resolve asks the real disk for links

@@ -269,8 +269,7 @@ class Experiment(Component):
         yaml.default_flow_style = False
         # Some characters, and some lines that are folded, would not be read back as they were.
         yaml.allow_unicode, yaml.width = False, 1_000_000
-        # ruamel initializes it with None, so that mypy takes None for all it may hold.
-        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # see above
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel types it None
         yaml.dump(self.resolved(), text)
         return text.getvalue()
 

@@ -20,9 +20,9 @@ class Program(click.Group):
         except click.ClickException as error:
             from raytune_pipe.cli.printable import printable
 
-            # The message may quote control characters that were typed. Click declares it final; a
-            # new exception instead would lose its class, which shows the usage line.
-            error.message = printable(error.message)  # type: ignore[misc]  # see the lines above
+            # The message may quote control characters that were typed. A new exception instead
+            # would lose its class, which shows the usage line.
+            error.message = printable(error.message)  # type: ignore[misc]  # Click declares it final
             raise
         except (click.exceptions.Exit, click.Abort):
             raise

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from raytune_pipe.experiment import Experiment
 
 
-class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 alone
+class RunFolder(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.3, the floor
     """A folder; for a URI, the driver's own where it runs here, else a copy for this command alone.
 
     To go on with a run it is always the driver's, fetched from the bucket if need be.
@@ -39,7 +39,7 @@ class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         return own if is_held(own) else ctx.with_resource(copied_run(location))
 
 
-class RunLocation(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 alone
+class RunLocation(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.3, the floor
     """A folder, or a URI as it is."""
 
     name = "run"

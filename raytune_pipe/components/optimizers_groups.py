@@ -9,6 +9,8 @@ from raytune_pipe.components.schedules_progress import Factors
 if TYPE_CHECKING:
     from torch import nn, optim
 
+UNSCHEDULED = Factors()
+"""What leaves the declared rates as they are."""
 DECAYS = "decays"
 """Key of a group: whether weight decay acts on its parameters."""
 NO_RATES = ("kind", "decay_biases_and_norms")
@@ -40,7 +42,7 @@ def groups(
     return [group for group in both if group["params"]]
 
 
-def entries(component: Component, factors: Factors = Factors()) -> dict[str, Any]:  # noqa: B008  # a frozen value
+def entries(component: Component, factors: Factors = UNSCHEDULED) -> dict[str, Any]:
     """What torch's groups hold under this configuration times the factors, by torch's names."""
     values: dict[str, Any] = {**vars(component)}  # once a step: a model's own iterator is slow
     for name in NO_RATES:

@@ -50,7 +50,7 @@ class Cnn(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(0.0)
         self.head = nn.Linear(filters[-1], outputs)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stubs lack it
 
     def forward(self, images: Tensor) -> Tensor:
         """[n, channels, h, w] -> [n, outputs]."""

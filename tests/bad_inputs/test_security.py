@@ -234,13 +234,16 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
-def test_a_bomb_is_refused_before_it_goes_off(text: str, tmp_path: Path) -> None:
+def test_a_bomb_is_refused_in_less_than_a_second(text: str, tmp_path: Path) -> None:
     file = tmp_path / "bomb.yaml"
     file.write_text(text)
-    began = time.process_time()
-    with pytest.raises(ConfigError) as caught:
-        load_experiment(file)
-    assert time.process_time() - began < 20  # CPU-s; it takes under 1, and minutes if it goes off
+    cpu_s: list[float] = []
+    while not cpu_s or (min(cpu_s) >= 1 and len(cpu_s) < 3):  # other work may slow a core
+        began = time.process_time()
+        with pytest.raises(ConfigError) as caught:
+            load_experiment(file)
+        cpu_s.append(time.process_time() - began)
+    assert min(cpu_s) < 1
     assert len(str(caught.value)) < 20_000
 
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -260,14 +261,15 @@ def test_a_job_outlives_the_laptop_and_gives_what_a_local_run_gives(
 
     local = user.run(*launch, "--set", f"storage={tmp_path / 'here'}")
     assert local.returncode == 0, local.stderr
-    one, other = (
-        read_results(run).reports.drop(columns=[*TIMINGS, *OTHERWISE])
-        for run in (copy, tmp_path / "here" / "far")
-    )
-    keys = ["trial_id", "report"]
-    one, other = (table.sort_values(keys, ignore_index=True) for table in (one, other))
+    one, other = trained(copy), trained(tmp_path / "here" / "far")
     assert len(one) == 48
     assert one.equals(other), one.compare(other)
+
+
+def trained(run: Path) -> pd.DataFrame:
+    """The reports of a run, without what no two runs share."""
+    reports = read_results(run).reports.drop(columns=[*TIMINGS, *OTHERWISE])
+    return reports.sort_values(["trial_id", "report"], ignore_index=True)
 
 
 @pytest.mark.parametrize(
