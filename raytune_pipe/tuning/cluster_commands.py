@@ -1,6 +1,7 @@
 """Running the commands of a cluster file: in order, tunnels beside them, signals passed on."""
 
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from raytune_pipe.base import ClusterError
-from raytune_pipe.tuning.cluster_files import DASHBOARD_PORT, Step
+from raytune_pipe.tuning.cluster_files import Step
 from raytune_pipe.tuning.reaching import accepts
 from raytune_pipe.tuning.signals import SIGNALS
 
@@ -23,6 +24,9 @@ TUNNEL_WITHIN_S = 60.0
 """Seconds that a tunnel has to open its port."""
 TUNNEL_END_S = 10.0
 """Seconds that a tunnel has to end before it is killed."""
+
+PORTS = range(20_000, 30_000)
+"""Of tunnels: above Ray's own, below those that the kernel gives to connections."""
 
 STDERR = 2
 """The file descriptor: commands write there themselves, past `sys.stderr`."""
@@ -34,13 +38,13 @@ HOW_TO_GET = {
 }
 
 
-def free_port(first: int = DASHBOARD_PORT) -> int:
-    """The first port from this one on where nothing listens on loopback.
+def free_port() -> int:
+    """A port where nothing listens on loopback, drawn so that two launches at once take two.
 
     Raises:
-        ClusterError: the next hundred are all taken.
+        ClusterError: of a hundred that were drawn all are taken.
     """
-    for port in range(first, first + 100):
+    for port in random.SystemRandom().sample(PORTS, 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -49,8 +53,8 @@ def free_port(first: int = DASHBOARD_PORT) -> int:
                 continue
             return port
     raise ClusterError(
-        f"a port from {first} to {first + 99} must be free on 127.0.0.1 for the tunnel to the "
-        "cluster, but all are taken; end the tunnels that are not needed"
+        f"a port from {PORTS.start} to {PORTS.stop - 1} must be free on 127.0.0.1 for the tunnel "
+        "to the cluster, but of a hundred all are taken; end the tunnels that are not needed"
     )
 
 
